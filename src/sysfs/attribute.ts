@@ -1,0 +1,36 @@
+/**
+ * Attributes as a kernel developer declares them: name, mode, show, store. The page rules (4096 bytes, one write one
+ * store, open-mode checks) are sysfs/file.ts; drivers never see them.
+ */
+import type { Caller } from '../kernfs/caller.js';
+import type { Awaitable } from '../kernfs/file.js';
+
+export interface AttributeRequest {
+  readonly caller: Caller;
+  /** Aborted when the caller was interrupted. */
+  readonly signal: AbortSignal;
+}
+
+/** `T` is the object the attribute belongs to (the kobject's owner). */
+export interface Attribute<T> {
+  readonly name: string;
+  /** Permission bits, 0o644. */
+  readonly mode: number;
+  /** The whole content, usually with a newline; cut at 4095 bytes with a log line, as sysfs_emit would. */
+  readonly show?: (owner: T, request: AttributeRequest) => Awaitable<string | Uint8Array>;
+  /** `data` as written (up to 4096 bytes). Returns the bytes consumed; undefined means all. */
+  readonly store?: (owner: T, data: Uint8Array, request: AttributeRequest) => Awaitable<number | undefined | void>;
+}
+
+/** DEVICE_ATTR_RO */
+export function ro<T>(name: string, show: NonNullable<Attribute<T>['show']>, mode = 0o444): Attribute<T> {
+  return { name, mode, show };
+}
+/** DEVICE_ATTR_WO */
+export function wo<T>(name: string, store: NonNullable<Attribute<T>['store']>, mode = 0o200): Attribute<T> {
+  return { name, mode, store };
+}
+/** DEVICE_ATTR_RW */
+export function rw<T>(name: string, show: NonNullable<Attribute<T>['show']>, store: NonNullable<Attribute<T>['store']>, mode = 0o644): Attribute<T> {
+  return { name, mode, show, store };
+}
