@@ -1,0 +1,106 @@
+/**
+ * Dir: a directory of the tree. Children are either attached nodes or, in subclasses, made at lookup from a declaration
+ * (sysfs attributes, mount's slots): those override lookup(), entries() and `subdirectories`.
+ */
+import { Errno } from '../abi/errno.js';
+import type { NodeKind } from './node.js';
+import { Node } from './node.js';
+
+export interface DirEntry {
+  readonly name: string;
+  readonly ino: number;
+  readonly kind: NodeKind;
+}
+
+export class Dir extends Node {
+  readonly #born = Date.now();
+  /** Undefined while empty: most directories of a device never have an attached child. */
+  #children: Map<string, Node> | undefined = undefined;
+  #subdirectories = 0;
+  readonly #mode: number;
+
+  /** `ino` from Tree.allocateInos(). Most callers use addDir(). */
+  constructor(ino: number, name: string, mode = 0o755) {
+    super(ino, name);
+    this.#mode = mode;
+  }
+
+  override get kind(): 'dir' {
+    return 'dir';
+  }
+  override get defaultMode(): number {
+    return this.#mode;
+  }
+  override get born(): number {
+    return this.#born;
+  }
+  /** 2 + subdirectories, as in kernfs. */
+  override get nlink(): number {
+    return 2 + this.subdirectories;
+  }
+  /** Number of children that are directories. */
+  get subdirectories(): number {
+    return this.#subdirectories;
+  }
+
+  /** The child of that name; undefined where there is none (ENOENT). Makes lazy children. */
+  lookup(name: string): Node | undefined {
+    return this.#children?.get(name);
+  }
+
+  /** All children in no particular order; DirReader sorts them as the kernel does. Makes no lazy children. */
+  entries(): DirEntry[] {
+    return this.#children === undefined ? [] : [...this.#children.values()];
+  }
+
+  /** The child at a path of several components, without following links. */
+  find(path: string): Node | undefined {
+    let node: Node | undefined = this;
+    for (const part of path.split('/')) {
+      if (part === '' || part === '.') continue;
+      node = node instanceof Dir ? node.lookup(part) : undefined;
+    }
+    return node;
+  }
+
+  /** Adds a node and tells the observer. Throws EEXIST when the name is taken, ENOENT when this directory is removed. */
+  attach<T extends Node>(child: T): T {
+    if (this.removed) throw new Errno('ENOENT', `${this.path} is removed`);
+    if (this.lookup(child.name) !== undefined) throw new Errno('EEXIST', `${this.path}/${child.name}`);
+    child.parent = this;
+    this.#children ??= new Map();
+    this.#children.set(child.name, child);
+    if (child.kind === 'dir') this.#subdirectories++;
+    this.tree.observer.attached?.(child);
+    return child;
+  }
+
+  /** A new plain subdirectory. Throws EEXIST. */
+  addDir(name: string, mode = 0o755): Dir {
+    return this.attach(new Dir(this.tree.allocateInos(1), name, mode));
+  }
+
+  /** The plain subdirectory of that name, made when it is missing. Throws EEXIST when the name is no directory. */
+  ensureDir(name: string): Dir {
+    const child = this.lookup(name);
+    if (child === undefined) return this.addDir(name);
+    if (child instanceof Dir) return child;
+    throw new Errno('EEXIST', `${this.path}/${name} is no directory`);
+  }
+
+  /** Takes a child out; only Tree.remove() calls it. */
+  dropChild(child: Node): void {
+    if (this.#children?.get(child.name) !== child) return;
+    this.#children.delete(child.name);
+    if (this.#children.size === 0) this.#children = undefined;
+    if (child.kind === 'dir') this.#subdirectories--;
+  }
+
+  /** The children that exist as objects: those whose `removed` must be set when this directory goes. */
+  liveChildren(): Iterable<Node> {
+    return this.#children?.values() ?? [];
+  }
+
+  /** See Node.forgotten(). Attached children stay. */
+  childForgotten(_child: Node): void {}
+}

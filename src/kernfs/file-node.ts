@@ -1,0 +1,40 @@
+/** FileNode: anything that can be opened. Subclasses are sysfs attributes, device nodes and slots. */
+import type { Awaitable, FileRequest, OpenFile } from './file.js';
+import { Node } from './node.js';
+
+export abstract class FileNode extends Node {
+  readonly #mode: number;
+
+  protected constructor(ino: number, name: string, mode: number) {
+    super(ino, name);
+    this.#mode = mode;
+  }
+
+  override get kind(): 'file' {
+    return 'file';
+  }
+  override get defaultMode(): number {
+    return this.#mode;
+  }
+
+  /**
+   * One open(2); `request.flags` are its flags, O_TRUNC included. The mode bits have been checked for non-root callers
+   * (default_permissions); checks that hold for root too belong here. Throws the errno of open(2). Never called on a removed
+   * node: mount answers ESTALE for those.
+   */
+  abstract open(request: FileRequest): Awaitable<OpenFile>;
+}
+
+/** A file whose open() is a function: device nodes (`/dev/vfio/vfio`) and other singletons. */
+export class SimpleFile extends FileNode {
+  readonly #open: (request: FileRequest, node: SimpleFile) => Awaitable<OpenFile>;
+
+  constructor(ino: number, name: string, mode: number, open: (request: FileRequest, node: SimpleFile) => Awaitable<OpenFile>) {
+    super(ino, name, mode);
+    this.#open = open;
+  }
+
+  override open(request: FileRequest): Awaitable<OpenFile> {
+    return this.#open(request, this);
+  }
+}
