@@ -1,0 +1,35 @@
+/** Eventfds: the counters that devices signal and VMMs wait on. Source: fs/eventfd.c. */
+import { Errno } from '../abi/errno.js';
+import { Fd } from './fd.js';
+import { readFd, writeFd } from './io.js';
+import { bind, check } from './libc.js';
+
+const cEventfd = bind('eventfd', 'int', ['uint', 'int']);
+export const EFD_CLOEXEC = 0o2000000;
+export const EFD_NONBLOCK = 0o4000;
+
+const ONE = new Uint8Array(8);
+ONE[0] = 1;
+
+/** eventfd(2); close-on-exec and non-blocking. */
+export function createEventfd(initial = 0): Fd {
+  return new Fd(check(cEventfd(initial, EFD_CLOEXEC | EFD_NONBLOCK), 'eventfd'));
+}
+
+/**
+ * Adds one, as eventfd_signal() does. A counter that is full keeps its value and still wakes nobody anew: like the kernel's,
+ * that is not an error. A client's eventfd may be blocking; a full one (2^64-2) is not reachable in practice.
+ */
+export function signalEventfd(fd: number): void {
+  const result = writeFd(fd, ONE, 8);
+  if (result < 0 && result !== -11) throw Errno.fromNumber(-result, 'eventfd write');
+}
+
+/** The counter, which becomes 0; 0n when it was 0 (non-blocking eventfds only). */
+export function drainEventfd(fd: number): bigint {
+  const data = new BigUint64Array(1);
+  const result = readFd(fd, new Uint8Array(data.buffer), 8);
+  if (result === -11) return 0n;
+  if (result < 0) throw Errno.fromNumber(-result, 'eventfd read');
+  return data[0] ?? 0n;
+}

@@ -1,0 +1,43 @@
+/** mount(2), umount2(2), and namespaces. All throw Errno. */
+import { bind, callAsync, check } from './libc.js';
+
+const cMount = bind('mount', 'int', ['string', 'string', 'string', 'ulong', 'string']);
+const cUmount2 = bind('umount2', 'int', ['string', 'int']);
+const cUnshare = bind('unshare', 'int', ['int']);
+const cSetns = bind('setns', 'int', ['int', 'int']);
+
+export const MS_RDONLY = 1;
+export const MS_NOSUID = 2;
+export const MS_NODEV = 4;
+export const MS_NOEXEC = 8;
+export const MS_BIND = 4096;
+export const MS_MOVE = 8192;
+export const MS_REC = 16384;
+export const MS_PRIVATE = 1 << 18;
+export const MS_SLAVE = 1 << 19;
+export const MNT_DETACH = 2;
+
+export const CLONE_NEWNS = 0x00020000;
+export const CLONE_NEWUSER = 0x10000000;
+
+export function mount(source: string | null, target: string, type: string | null, flags: number, data: string | null = null): void {
+  check(cMount(source, target, type, flags, data), `mount ${target}`);
+}
+
+/** Blocks on nothing of the mount itself: with MNT_DETACH the path is looked up without asking the file system. */
+export function umount(target: string, flags = MNT_DETACH): void {
+  check(cUmount2(target, flags), `umount ${target}`);
+}
+
+export async function umountAsync(target: string, flags = MNT_DETACH): Promise<void> {
+  await callAsync(`umount ${target}`, cUmount2, target, flags);
+}
+
+/** For the calling thread, which is the one that later calls execve(). CLONE_NEWUSER needs a process with one thread. */
+export function unshare(flags: number): void {
+  check(cUnshare(flags), 'unshare');
+}
+
+export function setns(fd: number, type: number): void {
+  check(cSetns(fd, type), 'setns');
+}

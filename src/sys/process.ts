@@ -1,0 +1,145 @@
+/**
+ * Other processes: their memory, their descriptors, and what /proc says of them.
+ *
+ * Deadlock rule: only /proc/<pid>/status and /proc/<pid>/fdinfo may be read while a request of ours may hold that process up.
+ * readlink in /proc/<pid>/fd, /proc/<pid>/stat and pidfd_getfd take the kernel's exec_update_lock, which a process keeps
+ * in execve() while it waits for our answer to FLUSH.
+ */
+import { Errno } from '../abi/errno.js';
+import { closeFd, Fd } from './fd.js';
+import { O_CLOEXEC, readFd } from './io.js';
+import { addressOf, bind, check, lastErrno, syscall, syscallNumber, syscallVm } from './libc.js';
+
+const READV = syscallNumber('process_vm_readv');
+const WRITEV = syscallNumber('process_vm_writev');
+const PIDFD_OPEN = syscallNumber('pidfd_open');
+const PIDFD_GETFD = syscallNumber('pidfd_getfd');
+
+/** Transfers up to this size go through one preallocated buffer, bytes. */
+const BOUNCE = 4096;
+/** Larger reads look at both ends before they allocate, bytes. */
+const PROBE = 1 << 20;
+/** Largest single transfer, bytes. */
+const LIMIT = 1 << 28;
+
+const bounce = new Uint8Array(BOUNCE);
+const bounceAddress = addressOf(bounce);
+const local = new BigUint64Array(2);
+const remote = new BigUint64Array(2);
+const localBytes = new Uint8Array(local.buffer);
+const remoteBytes = new Uint8Array(remote.buffer);
+
+function transfer(number: number, tid: number, own: bigint, address: bigint, length: number): void {
+  local[0] = own;
+  remote[0] = address;
+  local[1] = remote[1] = BigInt(length);
+  const done = syscallVm(number, tid, localBytes, 1, remoteBytes, 1, 0);
+  if (done === length) return;
+  if (done >= 0) throw new Errno('EFAULT');
+  throw Errno.fromNumber(lastErrno(), 'process_vm');
+}
+
+function checkRange(address: bigint, length: number): void {
+  if (length > LIMIT) throw new Errno('ENOMEM');
+  if (address < 0n || address + BigInt(length) > 1n << 63n) throw new Errno('EFAULT');
+}
+
+/**
+ * A copy of `length` bytes at `address` of the process that `tid` belongs to.
+ * Throws EFAULT when any byte is not readable, ESRCH when it is gone, EPERM when the machine forbids it.
+ */
+export function readProcessMemory(tid: number, address: bigint, length: number): Uint8Array {
+  checkRange(address, length);
+  if (length === 0) return new Uint8Array(0);
+  if (length <= BOUNCE) {
+    transfer(READV, tid, bounceAddress, address, length);
+    return bounce.slice(0, length);
+  }
+  if (length > PROBE) {
+    transfer(READV, tid, bounceAddress, address, 1);
+    transfer(READV, tid, bounceAddress, address + BigInt(length - 1), 1);
+  }
+  const data = new Uint8Array(length);
+  transfer(READV, tid, addressOf(data), address, length);
+  return data;
+}
+
+/** Writes all of `data`, or throws as readProcessMemory(); bytes before an unwritable page may have been written. */
+export function writeProcessMemory(tid: number, address: bigint, data: Uint8Array): void {
+  checkRange(address, data.length);
+  if (data.length === 0) return;
+  if (data.length <= BOUNCE) {
+    bounce.set(data);
+    transfer(WRITEV, tid, bounceAddress, address, data.length);
+  } else {
+    transfer(WRITEV, tid, addressOf(data), address, data.length);
+  }
+}
+
+/** pidfd_open(2). Throws ESRCH, EINVAL (a thread that leads no group). */
+export function openPidfd(pid: number): Fd {
+  return new Fd(check(syscall(PIDFD_OPEN, pid, 0, 0, 0, 0, 0), 'pidfd_open'));
+}
+
+/** pidfd_getfd(2): our own copy of another process's descriptor. Throws EBADF, EPERM, ESRCH. */
+export function takeProcessFd(pid: number, fd: number): Fd {
+  const pidfd = openPidfd(pid);
+  try {
+    return new Fd(check(syscall(PIDFD_GETFD, pidfd.fd, fd, 0, 0, 0, 0), 'pidfd_getfd'));
+  } finally {
+    pidfd.close();
+  }
+}
+
+const cOpen = bind('open', 'int', ['string', 'int', 'uint']);
+const page = Buffer.alloc(16384);
+
+/** A small /proc file as text, or undefined when it does not exist. Throws EACCES, EPERM. */
+export function readProcFile(path: string): string | undefined {
+  const fd = cOpen(path, O_CLOEXEC, 0);
+  if (fd < 0) {
+    const errno = Errno.fromNumber(lastErrno(), path);
+    if (errno.code === 'ENOENT' || errno.code === 'ESRCH') return undefined;
+    throw errno;
+  }
+  const size = readFd(fd, page, page.length);
+  closeFd(fd);
+  if (size < 0) {
+    if (size === -3) return undefined;
+    throw Errno.fromNumber(-size, path);
+  }
+  return page.toString('latin1', 0, size);
+}
+
+/** The thread group of a thread, or undefined when the thread is gone. */
+export function threadGroupOf(tid: number): number | undefined {
+  const status = readProcFile(`/proc/${tid}/status`);
+  if (status === undefined) return undefined;
+  const at = status.indexOf('\nTgid:\t');
+  return at < 0 ? undefined : Number.parseInt(status.slice(at + 7), 10);
+}
+
+/** What /proc/<pid>/fdinfo/<fd> tells. */
+export interface FdInfo {
+  /** Inode number within its file system. */
+  readonly ino: number;
+  readonly mountId: number;
+  /** Open flags, O_*. */
+  readonly flags: number;
+  readonly eventfd: boolean;
+}
+
+const field = (text: string, name: string, radix: number): number => {
+  const at = text.indexOf(name);
+  return at < 0 ? -1 : Number.parseInt(text.slice(at + name.length), radix);
+};
+
+/** undefined when the descriptor is not open (or the process is gone). Throws EACCES where the machine forbids it. */
+export function readFdInfo(pid: number, fd: number): FdInfo | undefined {
+  const text = readProcFile(`/proc/${pid}/fdinfo/${fd}`);
+  if (text === undefined) return undefined;
+  return {
+    ino: field(text, 'ino:\t', 10), mountId: field(text, 'mnt_id:\t', 10), flags: field(text, 'flags:\t', 8),
+    eventfd: text.includes('eventfd-count:'),
+  };
+}
