@@ -6,6 +6,9 @@ import { Errno } from '../abi/errno.js';
 import type { NodeKind } from './node.js';
 import { Node } from './node.js';
 
+/** `hash`: kernfs, by a hash of the name. `newest`: debugfs and devtmpfs (fs/libfs.c), the youngest first. */
+export type DirOrder = 'hash' | 'newest';
+
 export interface DirEntry {
   readonly name: string;
   readonly ino: number;
@@ -18,11 +21,13 @@ export class Dir extends Node {
   #children: Map<string, Node> | undefined = undefined;
   #subdirectories = 0;
   readonly #mode: number;
+  readonly #order: DirOrder;
 
   /** `ino` from Tree.allocateInos(). Most callers use addDir(). */
-  constructor(ino: number, name: string, mode = 0o755) {
+  constructor(ino: number, name: string, mode = 0o755, order: DirOrder = 'hash') {
     super(ino, name);
     this.#mode = mode;
+    this.#order = order;
   }
 
   override get kind(): 'dir' {
@@ -43,6 +48,11 @@ export class Dir extends Node {
     return this.#subdirectories;
   }
 
+  /** The order in which readdir lists the children; a subdirectory made by addDir() has it too. */
+  get order(): DirOrder {
+    return this.#order;
+  }
+
   /** The child of that name; undefined where there is none (ENOENT). Makes lazy children. */
   lookup(name: string): Node | undefined {
     return this.#children?.get(name);
@@ -55,12 +65,11 @@ export class Dir extends Node {
 
   /** The child at a path of several components, without following links. */
   find(path: string): Node | undefined {
-    let node: Node | undefined = this;
-    for (const part of path.split('/')) {
-      if (part === '' || part === '.') continue;
-      node = node instanceof Dir ? node.lookup(part) : undefined;
-    }
-    return node;
+    const step = (node: Node | undefined, name: string): Node | undefined => (node instanceof Dir ? node.lookup(name) : undefined);
+    return path
+      .split('/')
+      .filter((part) => part !== '' && part !== '.')
+      .reduce(step, this as Node | undefined);
   }
 
   /** Adds a node and tells the observer. Throws EEXIST when the name is taken, ENOENT when this directory is removed. */
@@ -76,8 +85,8 @@ export class Dir extends Node {
   }
 
   /** A new plain subdirectory. Throws EEXIST. */
-  addDir(name: string, mode = 0o755): Dir {
-    return this.attach(new Dir(this.tree.allocateInos(1), name, mode));
+  addDir(name: string, mode = 0o755, order: DirOrder = this.order): Dir {
+    return this.attach(new Dir(this.tree.allocateInos(1), name, mode, order));
   }
 
   /** The plain subdirectory of that name, made when it is missing. Throws EEXIST when the name is no directory. */

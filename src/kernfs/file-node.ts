@@ -3,18 +3,8 @@ import type { Awaitable, FileRequest, OpenFile } from './file.js';
 import { Node } from './node.js';
 
 export abstract class FileNode extends Node {
-  readonly #mode: number;
-
-  protected constructor(ino: number, name: string, mode: number) {
-    super(ino, name);
-    this.#mode = mode;
-  }
-
   override get kind(): 'file' {
     return 'file';
-  }
-  override get defaultMode(): number {
-    return this.#mode;
   }
 
   /**
@@ -25,13 +15,21 @@ export abstract class FileNode extends Node {
   abstract open(request: FileRequest): Awaitable<OpenFile>;
 }
 
+export type OpenFunction = (request: FileRequest, node: SimpleFile) => Awaitable<OpenFile>;
+
 /** A file whose open() is a function: device nodes (`/dev/vfio/vfio`) and other singletons. */
 export class SimpleFile extends FileNode {
-  readonly #open: (request: FileRequest, node: SimpleFile) => Awaitable<OpenFile>;
+  readonly #mode: number;
+  readonly #open: OpenFunction;
 
-  constructor(ino: number, name: string, mode: number, open: (request: FileRequest, node: SimpleFile) => Awaitable<OpenFile>) {
-    super(ino, name, mode);
+  constructor(ino: number, name: string, mode: number, open: OpenFunction) {
+    super(ino, name);
+    this.#mode = mode;
     this.#open = open;
+  }
+
+  override get defaultMode(): number {
+    return this.#mode;
   }
 
   override open(request: FileRequest): Awaitable<OpenFile> {

@@ -4,9 +4,9 @@
  * Removal is fs/kernfs/dir.c: __kernfs_remove(): the nodes are gone for every new lookup at once; then the operations that
  * still run on them are waited for (kernfs_drain), except those that have broken their active protection.
  */
-import type { Awaitable, FileRequest, OpenFile } from './file.js';
 import { ActiveReferences } from './active.js';
 import { Dir } from './dir.js';
+import type { OpenFunction } from './file-node.js';
 import { SimpleFile } from './file-node.js';
 import type { Node } from './node.js';
 import { Symlink } from './symlink.js';
@@ -55,7 +55,7 @@ export class Tree {
   }
 
   /** A file that is not an attribute: a device node. */
-  addFile(parent: Dir, name: string, mode: number, open: (request: FileRequest, node: SimpleFile) => Awaitable<OpenFile>): SimpleFile {
+  addFile(parent: Dir, name: string, mode: number, open: OpenFunction): SimpleFile {
     return parent.attach(new SimpleFile(this.allocateInos(1), name, mode, open));
   }
 
