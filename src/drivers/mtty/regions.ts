@@ -1,0 +1,71 @@
+/**
+ * Regions of an mtty card: what REGION_INFO says, and how a read or write of any length becomes register accesses.
+ * samples/vfio-mdev/mtty.c: mtty_read(), mtty_write(), mdev_access(), mtty_get_region_info().
+ */
+import { Errno } from '../../abi/errno.js';
+import type { ConfigSpace } from './config-space.js';
+import { CONFIG_SPACE_SIZE, IO_BAR_SIZE } from './config-space.js';
+import type { Uart } from './uart.js';
+
+/** Regions are this far apart in the device file: offset = index * 2^40 + offset within the region. */
+export const REGION_STRIDE = 2 ** 40;
+
+const BAR0_REGION = 0;
+const BAR1_REGION = 1;
+const BAR5_REGION = 5;
+const CONFIG_REGION = 7;
+/** The driver keeps the offset within a BAR, and that of a config write, in 16 bits. */
+const OFFSET_LIMIT = 0x10000;
+
+/** Bytes REGION_INFO reports for a region. */
+export function regionSize(index: number, ports: number): number {
+  if (index === CONFIG_REGION) return CONFIG_SPACE_SIZE;
+  return index === BAR0_REGION || (index === BAR1_REGION && ports === 2) ? IO_BAR_SIZE : 0;
+}
+
+/** What the regions give access to. Both ports are there on every card, whatever its type says. */
+export interface RegionTargets {
+  readonly config: ConfigSpace;
+  readonly ports: readonly [Uart, Uart];
+}
+
+/** The widest aligned access that fits, as the driver chooses: 4, 2 or 1 bytes. */
+function accessWidth(position: number, remaining: number): number {
+  if (remaining >= 4 && position % 4 === 0) return 4;
+  return remaining >= 2 && position % 2 === 0 ? 2 : 1;
+}
+
+/** Throws EFAULT where the position is in no region that can be accessed; earlier accesses have happened. */
+export function readRegions(targets: RegionTargets, position: number, size: number): Uint8Array {
+  const data = new Uint8Array(size);
+  for (let done = 0; done < size;) {
+    const width = accessWidth(position + done, size - done);
+    readOnce(targets, position + done, data.subarray(done, done + width));
+    done += width;
+  }
+  return data;
+}
+
+/** As readRegions(); returns the bytes taken, all of them. */
+export function writeRegions(targets: RegionTargets, position: number, data: Uint8Array): number {
+  for (let done = 0; done < data.length;) {
+    const width = accessWidth(position + done, data.length - done);
+    writeOnce(targets, position + done, data.subarray(done, done + width));
+    done += width;
+  }
+  return data.length;
+}
+
+function readOnce(targets: RegionTargets, position: number, out: Uint8Array): void {
+  const [index, offset] = [Math.floor(position / REGION_STRIDE), position % REGION_STRIDE];
+  if (index === CONFIG_REGION) out.set(targets.config.read(offset, out.length));
+  else if (index <= BAR5_REGION) out[0] = targets.ports[index]?.read(offset % OFFSET_LIMIT) ?? 0;
+  else throw new Errno('EFAULT', `region ${index} cannot be read`);
+}
+
+function writeOnce(targets: RegionTargets, position: number, data: Uint8Array): void {
+  const [index, offset] = [Math.floor(position / REGION_STRIDE), position % REGION_STRIDE];
+  if (index === CONFIG_REGION) targets.config.write(offset % OFFSET_LIMIT, data);
+  else if (index <= BAR5_REGION) targets.ports[index]?.write(offset % OFFSET_LIMIT, data[0] ?? 0);
+  else throw new Errno('EFAULT', `region ${index} cannot be written`);
+}
