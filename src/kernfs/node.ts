@@ -44,8 +44,7 @@ export abstract class Node {
   readonly name: string;
   /** Undefined for the root and before attaching; kept after removal. */
   parent: Dir | undefined = undefined;
-  /** Set for the whole subtree when any node above is removed; never cleared. */
-  removed = false;
+  #removed = false;
   /** Undefined until something was changed. */
   #changed: NodeAttributes | undefined = undefined;
 
@@ -61,6 +60,11 @@ export abstract class Node {
   get tree(): Tree {
     if (this.parent === undefined) throw new Error(`node ${this.name} is in no tree`);
     return this.parent.tree;
+  }
+
+  /** True for the whole subtree from the removal of any node above on. */
+  get removed(): boolean {
+    return this.#removed;
   }
 
   /** With the type bits, as st_mode. */
@@ -100,6 +104,11 @@ export abstract class Node {
     this.#changed = { ...this.#attributes(), ctime: BigInt(Date.now()) * 1_000_000n, ...given };
     this.#changed.mode &= 0o7777;
     this.tree.observer.changed?.(this);
+  }
+
+  /** Only Tree.remove() calls it, and subclasses that want to know. */
+  markRemoved(): void {
+    this.#removed = true;
   }
 
   /** Mount holds the node no longer (FORGET brought its count to 0). Directories drop what they can make again. */

@@ -69,7 +69,7 @@ export class Tree {
     const nodes = [...subtree(node)];
     if (!node.removed) {
       parent.dropChild(node);
-      for (const each of nodes) each.removed = true;
+      for (const each of nodes) each.markRemoved();
       this.observer.detached?.(node, parent);
     }
     return this.active.drain(nodes);

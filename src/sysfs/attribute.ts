@@ -5,10 +5,17 @@
 import type { Caller } from '../kernfs/caller.js';
 import type { Awaitable } from '../kernfs/file.js';
 
+/** One show or store that is running. */
 export interface AttributeRequest {
   readonly caller: Caller;
   /** Aborted when the caller was interrupted. */
   readonly signal: AbortSignal;
+  /**
+   * device_remove_file_self(): removes the attribute whose show or store is running, which from then on is not waited for
+   * when its directory goes. True for the one who removed it; the others that run at the same time wait until it is gone
+   * and get false.
+   */
+  removeSelf(): Awaitable<boolean>;
 }
 
 /** `T` is the object the attribute belongs to (the kobject's owner). */
@@ -31,6 +38,11 @@ export function wo<T>(name: string, store: NonNullable<Attribute<T>['store']>, m
   return { name, mode, store };
 }
 /** DEVICE_ATTR_RW */
-export function rw<T>(name: string, show: NonNullable<Attribute<T>['show']>, store: NonNullable<Attribute<T>['store']>, mode = 0o644): Attribute<T> {
+export function rw<T>(
+  name: string,
+  show: NonNullable<Attribute<T>['show']>,
+  store: NonNullable<Attribute<T>['store']>,
+  mode = 0o644,
+): Attribute<T> {
   return { name, mode, show, store };
 }
