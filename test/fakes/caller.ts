@@ -1,0 +1,225 @@
+/**
+ * FakeCaller: a client process in memory, for unit tests. Its memory consists of mapped ranges (as mmap would leave them,
+ * each readable and perhaps writable), its descriptors are fake eventfds with real counters or lab files, and giveFd()
+ * opens the file at the lowest free number, as open(2) does.
+ */
+import { Errno } from '../../src/abi/errno.js';
+import type { Caller, CallerMemory, OwnedFd } from '../../src/kernfs/caller.js';
+import type { FileRequest, OpenFile } from '../../src/kernfs/file.js';
+
+interface Mapping {
+  readonly start: bigint;
+  readonly bytes: Uint8Array;
+  readonly writable: boolean;
+}
+
+/** An eventfd's counter; all copies share it. */
+export class FakeEventfd {
+  count = 0n;
+  /** Copies the server took and has not closed. */
+  copies = 0;
+
+  /** What read(2) does: returns the counter and sets it to 0. */
+  drain(): bigint {
+    const { count } = this;
+    this.count = 0n;
+    return count;
+  }
+}
+
+/** A descriptor in the fake client. */
+export type FakeFd = FakeEventfd | OpenFile | 'other';
+
+/** The server's copy of an eventfd. Its number is not a real descriptor: signal it through fakeSignal(). */
+export class FakeOwnedFd implements OwnedFd {
+  static #next = 1_000_000;
+  static readonly #open = new Map<number, FakeOwnedFd>();
+  readonly target: FakeFd;
+  readonly #number = FakeOwnedFd.#next++;
+  #closed = false;
+
+  constructor(target: FakeFd) {
+    this.target = target;
+    if (target instanceof FakeEventfd) target.copies++;
+    FakeOwnedFd.#open.set(this.#number, this);
+  }
+
+  static of(fd: number): FakeOwnedFd | undefined {
+    return FakeOwnedFd.#open.get(fd);
+  }
+  /** Copies of all callers that nobody closed. */
+  static get openCount(): number {
+    return FakeOwnedFd.#open.size;
+  }
+
+  get fd(): number {
+    if (this.#closed) throw new Errno('EBADF');
+    return this.#number;
+  }
+  get closed(): boolean {
+    return this.#closed;
+  }
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    FakeOwnedFd.#open.delete(this.#number);
+    if (this.target instanceof FakeEventfd) this.target.copies--;
+  }
+}
+
+/** Stands in for sys/eventfd's write of `value` to a copy. Throws EBADF when `fd` is closed or no eventfd. */
+export function fakeSignal(fd: OwnedFd, value = 1n): void {
+  const target = FakeOwnedFd.of(fd.fd)?.target;
+  if (!(target instanceof FakeEventfd)) throw new Errno('EBADF');
+  target.count += value;
+}
+
+export interface FakeCallerOptions {
+  readonly pid?: number;
+  readonly tid?: number;
+  readonly uid?: number;
+  readonly gid?: number;
+  /** Slots left for giveFd(); without it there is no limit. */
+  readonly slots?: number;
+}
+
+export class FakeCaller implements Caller {
+  readonly tid: number;
+  readonly pid: number;
+  readonly uid: number;
+  readonly gid: number;
+  /** The process's table. */
+  readonly fds = new Map<number, FakeFd>();
+  readonly #mappings: Mapping[] = [];
+  #slots: number;
+  /** Where allocate() maps next; a hole of a page follows every mapping. */
+  #nextAddress = 0x7f00_0000_0000n;
+
+  constructor(options: FakeCallerOptions = {}) {
+    this.pid = options.pid ?? 4242;
+    this.tid = options.tid ?? this.pid;
+    this.uid = options.uid ?? 0;
+    this.gid = options.gid ?? 0;
+    this.#slots = options.slots ?? Infinity;
+  }
+
+  /** Maps `bytes` (shared, not copied) at `address`; later mappings hide earlier ones. */
+  map(address: bigint, bytes: Uint8Array, writable = true): void {
+    this.#mappings.unshift({ start: address, bytes, writable });
+  }
+
+  /** Maps new memory of `size` bytes, or with that content, and returns its address. An access past the end faults. */
+  allocate(content: number | Uint8Array, writable = true): bigint {
+    const bytes = typeof content === 'number' ? new Uint8Array(content) : Uint8Array.from(content);
+    const address = this.#nextAddress;
+    this.#nextAddress += (BigInt(bytes.length) & ~0xfffn) + 0x2000n;
+    this.map(address, bytes, writable);
+    return address;
+  }
+
+  read(address: bigint, length: number): Uint8Array {
+    const result = new Uint8Array(length);
+    this.#walk(address, length, false, (bytes, done) => {
+      result.set(bytes, done);
+    });
+    return result;
+  }
+
+  write(address: bigint, data: Uint8Array): void {
+    this.#walk(address, data.length, true, (bytes, done) => {
+      bytes.set(data.subarray(done, done + bytes.length));
+    });
+  }
+
+  memory(): CallerMemory {
+    return this;
+  }
+
+  /** A new descriptor in the process, at the lowest free number from 3 on. */
+  install(target: FakeFd): number {
+    let fd = 3;
+    while (this.fds.has(fd)) fd++;
+    this.fds.set(fd, target);
+    return fd;
+  }
+
+  /** A new eventfd and its number. */
+  eventfd(): { readonly fd: number; readonly eventfd: FakeEventfd } {
+    const eventfd = new FakeEventfd();
+    return { fd: this.install(eventfd), eventfd };
+  }
+
+  /** close(2); releases a lab file when no other number of this process refers to it. Throws EBADF. */
+  async close(fd: number): Promise<void> {
+    const target = this.#target(fd);
+    this.fds.delete(fd);
+    if (target === 'other' || target instanceof FakeEventfd || [...this.fds.values()].includes(target)) return;
+    if (Number.isFinite(this.#slots)) this.#slots++;
+    await target.release();
+  }
+
+  takeFd(fd: number): OwnedFd {
+    return new FakeOwnedFd(this.#target(fd));
+  }
+
+  isEventfd(fd: number): boolean {
+    return this.#target(fd) instanceof FakeEventfd;
+  }
+
+  giveFd(file: OpenFile): number {
+    if (this.#slots <= 0) throw new Errno('EMFILE');
+    this.#slots--;
+    return this.install(file);
+  }
+
+  fileOf(fd: number): Promise<OpenFile | undefined> {
+    return Promise.resolve().then(() => {
+      const target = this.#target(fd);
+      return target === 'other' || target instanceof FakeEventfd ? undefined : target;
+    });
+  }
+
+  /** The lab file at a number, as a test knows it is one. */
+  file(fd: number): OpenFile {
+    const target = this.#target(fd);
+    if (target === 'other' || target instanceof FakeEventfd) throw new Error(`descriptor ${fd} is no lab file`);
+    return target;
+  }
+
+  #target(fd: number): FakeFd {
+    const target = this.fds.get(fd);
+    if (target === undefined) throw new Errno('EBADF');
+    return target;
+  }
+
+  #walk(address: bigint, length: number, write: boolean, visit: (bytes: Uint8Array, done: number) => void): void {
+    for (let done = 0; done < length; ) {
+      const at = address + BigInt(done);
+      const mapping = this.#mappings.find(({ start, bytes }) => at >= start && at < start + BigInt(bytes.length));
+      if (mapping === undefined || (write && !mapping.writable)) throw new Errno('EFAULT');
+      const offset = Number(at - mapping.start);
+      const part = mapping.bytes.subarray(offset, offset + length - done);
+      visit(part, done);
+      done += part.length;
+    }
+  }
+}
+
+export interface FakeRequest extends FileRequest {
+  readonly caller: FakeCaller;
+  /** FUSE_INTERRUPT. */
+  interrupt(): void;
+}
+
+/** A request of `caller` on a file with these open flags (default O_RDWR). */
+export function fakeRequest(caller: FakeCaller = new FakeCaller(), flags = 2): FakeRequest {
+  const controller = new AbortController();
+  return {
+    caller,
+    flags,
+    signal: controller.signal,
+    interrupt: () => {
+      controller.abort();
+    },
+  };
+}
