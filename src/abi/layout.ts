@@ -29,7 +29,15 @@ export function bytes(n: number): FieldType<Uint8Array> {
   };
 }
 
-type Fields = Record<string, FieldType<unknown>>;
+/** FieldType of whatever value: what a declaration may list, nested structs included. */
+interface AnyFieldType {
+  readonly size: number;
+  readonly align: number;
+  readonly zero: () => unknown;
+  readonly get: (view: DataView, offset: number) => unknown;
+  readonly set: (view: DataView, offset: number, value: never) => void;
+}
+type Fields = Record<string, AnyFieldType>;
 type FieldValue<F> = F extends FieldType<infer T> ? T : never;
 type Values<F extends Fields> = { -readonly [K in keyof F]: FieldValue<F[K]> };
 
@@ -54,11 +62,9 @@ export interface StructOptions {
   readonly packed?: boolean;
 }
 
-export function struct<const F extends Record<string, FieldType<never> | FieldType<number> | FieldType<bigint> | FieldType<Uint8Array> | Struct<Fields>>>(
-  tag: string, fields: F, options?: StructOptions,
-): Struct<{ [K in keyof F]: F[K] extends FieldType<infer T> ? FieldType<T> : never }>;
-export function struct(tag: string, declared: Record<string, unknown>, options: StructOptions = {}): Struct<Fields> {
-  const types = declared as Fields;
+export function struct<const F extends Fields>(tag: string, fields: F, options?: StructOptions): Struct<F>;
+export function struct(tag: string, declared: Fields, options: StructOptions = {}): Struct<Record<string, FieldType<unknown>>> {
+  const types = declared as Record<string, FieldType<unknown>>;
   const offsets: Record<string, { offset: number; size: number }> = {};
   let end = 0;
   let align = 1;

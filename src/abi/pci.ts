@@ -1,0 +1,92 @@
+/** include/uapi/linux/pci_regs.h, the part that an emulated type 0 device needs: offsets in configuration space and bits. */
+export const PCI_STD_HEADER_SIZEOF = 64;
+export const PCI_CFG_SPACE_SIZE = 256;
+export const PCI_STD_NUM_BARS = 6;
+
+export const PCI_VENDOR_ID = 0x00;
+export const PCI_DEVICE_ID = 0x02;
+export const PCI_COMMAND = 0x04;
+export const PCI_COMMAND_IO = 0x1;
+export const PCI_COMMAND_MEMORY = 0x2;
+export const PCI_COMMAND_MASTER = 0x4;
+export const PCI_COMMAND_SPECIAL = 0x8;
+export const PCI_COMMAND_INVALIDATE = 0x10;
+export const PCI_COMMAND_VGA_PALETTE = 0x20;
+export const PCI_COMMAND_PARITY = 0x40;
+export const PCI_COMMAND_WAIT = 0x80;
+export const PCI_COMMAND_SERR = 0x100;
+export const PCI_COMMAND_FAST_BACK = 0x200;
+export const PCI_COMMAND_INTX_DISABLE = 0x400;
+export const PCI_STATUS = 0x06;
+export const PCI_STATUS_IMM_READY = 0x01;
+export const PCI_STATUS_INTERRUPT = 0x08;
+export const PCI_STATUS_CAP_LIST = 0x10;
+export const PCI_STATUS_66MHZ = 0x20;
+export const PCI_STATUS_FAST_BACK = 0x80;
+export const PCI_STATUS_PARITY = 0x100;
+export const PCI_STATUS_DEVSEL_MASK = 0x600;
+export const PCI_STATUS_DEVSEL_FAST = 0x000;
+export const PCI_STATUS_DEVSEL_MEDIUM = 0x200;
+export const PCI_STATUS_DEVSEL_SLOW = 0x400;
+export const PCI_STATUS_SIG_TARGET_ABORT = 0x800;
+export const PCI_STATUS_REC_TARGET_ABORT = 0x1000;
+export const PCI_STATUS_REC_MASTER_ABORT = 0x2000;
+export const PCI_STATUS_SIG_SYSTEM_ERROR = 0x4000;
+export const PCI_STATUS_DETECTED_PARITY = 0x8000;
+export const PCI_CLASS_REVISION = 0x08;
+export const PCI_REVISION_ID = 0x08;
+export const PCI_CLASS_PROG = 0x09;
+export const PCI_CLASS_DEVICE = 0x0a;
+export const PCI_CACHE_LINE_SIZE = 0x0c;
+export const PCI_LATENCY_TIMER = 0x0d;
+export const PCI_HEADER_TYPE = 0x0e;
+export const PCI_HEADER_TYPE_MASK = 0x7f;
+export const PCI_HEADER_TYPE_NORMAL = 0;
+export const PCI_BIST = 0x0f;
+
+export const PCI_BASE_ADDRESS_0 = 0x10;
+export const PCI_BASE_ADDRESS_1 = 0x14;
+export const PCI_BASE_ADDRESS_2 = 0x18;
+export const PCI_BASE_ADDRESS_3 = 0x1c;
+export const PCI_BASE_ADDRESS_4 = 0x20;
+export const PCI_BASE_ADDRESS_5 = 0x24;
+export const PCI_BASE_ADDRESS_SPACE = 0x01;
+export const PCI_BASE_ADDRESS_SPACE_IO = 0x01;
+export const PCI_BASE_ADDRESS_SPACE_MEMORY = 0x00;
+export const PCI_BASE_ADDRESS_MEM_TYPE_MASK = 0x06;
+export const PCI_BASE_ADDRESS_MEM_TYPE_32 = 0x00;
+export const PCI_BASE_ADDRESS_MEM_TYPE_1M = 0x02;
+export const PCI_BASE_ADDRESS_MEM_TYPE_64 = 0x04;
+export const PCI_BASE_ADDRESS_MEM_PREFETCH = 0x08;
+
+export const PCI_CARDBUS_CIS = 0x28;
+export const PCI_SUBSYSTEM_VENDOR_ID = 0x2c;
+export const PCI_SUBSYSTEM_ID = 0x2e;
+export const PCI_ROM_ADDRESS = 0x30;
+export const PCI_ROM_ADDRESS_ENABLE = 0x01;
+export const PCI_CAPABILITY_LIST = 0x34;
+export const PCI_INTERRUPT_LINE = 0x3c;
+export const PCI_INTERRUPT_PIN = 0x3d;
+export const PCI_MIN_GNT = 0x3e;
+export const PCI_MAX_LAT = 0x3f;
+
+/* Capabilities */
+export const PCI_CAP_LIST_ID = 0;
+export const PCI_CAP_LIST_NEXT = 1;
+export const PCI_CAP_ID_PM = 0x01;
+export const PCI_CAP_ID_MSI = 0x05;
+export const PCI_CAP_ID_VNDR = 0x09;
+export const PCI_CAP_ID_EXP = 0x10;
+export const PCI_CAP_ID_MSIX = 0x11;
+
+/* MSI, offsets within the capability */
+export const PCI_MSI_FLAGS = 0x02;
+export const PCI_MSI_FLAGS_ENABLE = 0x0001;
+export const PCI_MSI_FLAGS_QMASK = 0x000e;
+export const PCI_MSI_FLAGS_QSIZE = 0x0070;
+export const PCI_MSI_FLAGS_64BIT = 0x0080;
+export const PCI_MSI_FLAGS_MASKBIT = 0x0100;
+export const PCI_MSI_ADDRESS_LO = 0x04;
+export const PCI_MSI_ADDRESS_HI = 0x08;
+export const PCI_MSI_DATA_32 = 0x08;
+export const PCI_MSI_DATA_64 = 0x0c;
