@@ -1,11 +1,16 @@
 /**
  * FakeCaller: a client process in memory, for unit tests. Its memory consists of mapped ranges (as mmap would leave them,
- * each readable and perhaps writable), its descriptors are fake eventfds with real counters or lab files, and giveFd()
+ * each readable and perhaps writable), its descriptors are real eventfds or lab files, and giveFd()
  * opens the file at the lowest free number, as open(2) does.
  */
 import { Errno } from '../../src/abi/errno.js';
 import type { Caller, CallerMemory, OwnedFd } from '../../src/kernfs/caller.js';
 import type { FileRequest, OpenFile } from '../../src/kernfs/file.js';
+import { createEventfd, drainEventfd } from '../../src/sys/eventfd.js';
+import { Fd } from '../../src/sys/fd.js';
+import { bind, check } from '../../src/sys/libc.js';
+
+const cDup = bind('dup', 'int', ['int']);
 
 interface Mapping {
   readonly start: bigint;
@@ -13,48 +18,50 @@ interface Mapping {
   readonly writable: boolean;
 }
 
-/** An eventfd's counter; all copies share it. */
+/** The client's own eventfd: a real one, so that the code under test signals it as it always does. */
 export class FakeEventfd {
-  count = 0n;
-  /** Copies the server took and has not closed. */
+  readonly #fd = createEventfd();
+  /** Copies that the server took and has not closed. */
   copies = 0;
 
   /** What read(2) does: returns the counter and sets it to 0. */
   drain(): bigint {
-    const { count } = this;
-    this.count = 0n;
-    return count;
+    return drainEventfd(this.#fd.fd);
+  }
+
+  /** A new descriptor of the same eventfd. */
+  copy(): Fd {
+    return new Fd(check(cDup(this.#fd.fd), 'dup'));
+  }
+
+  /** The client closes it; copies live on. */
+  close(): void {
+    this.#fd.close();
   }
 }
 
 /** A descriptor in the fake client. */
 export type FakeFd = FakeEventfd | OpenFile | 'other';
 
-/** The server's copy of an eventfd. Its number is not a real descriptor: signal it through fakeSignal(). */
+/** The server's copy of a client's descriptor. */
 export class FakeOwnedFd implements OwnedFd {
-  static #next = 1_000_000;
-  static readonly #open = new Map<number, FakeOwnedFd>();
-  readonly target: FakeFd;
-  readonly #number = FakeOwnedFd.#next++;
+  /** Copies of all clients that nobody closed. */
+  static openCount = 0;
+  readonly #target: FakeFd;
+  /** Only eventfds have a real descriptor. */
+  readonly #copy: Fd | undefined;
   #closed = false;
 
   constructor(target: FakeFd) {
-    this.target = target;
+    this.#target = target;
+    this.#copy = target instanceof FakeEventfd ? target.copy() : undefined;
+    FakeOwnedFd.openCount++;
     if (target instanceof FakeEventfd) target.copies++;
-    FakeOwnedFd.#open.set(this.#number, this);
-  }
-
-  static of(fd: number): FakeOwnedFd | undefined {
-    return FakeOwnedFd.#open.get(fd);
-  }
-  /** Copies of all callers that nobody closed. */
-  static get openCount(): number {
-    return FakeOwnedFd.#open.size;
   }
 
   get fd(): number {
-    if (this.#closed) throw new Errno('EBADF');
-    return this.#number;
+    if (this.#closed || this.#copy === undefined) throw new Errno('EBADF');
+    return this.#copy.fd;
   }
   get closed(): boolean {
     return this.#closed;
@@ -62,16 +69,10 @@ export class FakeOwnedFd implements OwnedFd {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
-    FakeOwnedFd.#open.delete(this.#number);
-    if (this.target instanceof FakeEventfd) this.target.copies--;
+    this.#copy?.close();
+    FakeOwnedFd.openCount--;
+    if (this.#target instanceof FakeEventfd) this.#target.copies--;
   }
-}
-
-/** Stands in for sys/eventfd's write of `value` to a copy. Throws EBADF when `fd` is closed or no eventfd. */
-export function fakeSignal(fd: OwnedFd, value = 1n): void {
-  const target = FakeOwnedFd.of(fd.fd)?.target;
-  if (!(target instanceof FakeEventfd)) throw new Errno('EBADF');
-  target.count += value;
 }
 
 export interface FakeCallerOptions {
@@ -153,7 +154,11 @@ export class FakeCaller implements Caller {
   async close(fd: number): Promise<void> {
     const target = this.#target(fd);
     this.fds.delete(fd);
-    if (target === 'other' || target instanceof FakeEventfd || [...this.fds.values()].includes(target)) return;
+    if (target === 'other' || [...this.fds.values()].includes(target)) return;
+    if (target instanceof FakeEventfd) {
+      target.close();
+      return;
+    }
     if (Number.isFinite(this.#slots)) this.#slots++;
     await target.release();
   }
