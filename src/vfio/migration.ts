@@ -1,0 +1,247 @@
+/**
+ * MigrationMachine: the migration state of one device, driven by VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE.
+ *
+ * The machine owns state and data files; a driver says how its state is saved and loaded (MigratableDevice); others watch and
+ * interfere through MigrationHooks. Lifetime: that of the device, not of an open file: close and open keep the state.
+ * Behaves as samples/vfio-mdev/mtty.c: mtty_set_state(), except that RESUMING -> STOP after close and open is EINVAL (the real
+ * driver follows a null pointer there).
+ */
+import { Errno } from '../abi/errno.js';
+import {
+  VFIO_DEVICE_STATE_ERROR, VFIO_DEVICE_STATE_RESUMING, VFIO_DEVICE_STATE_RUNNING, VFIO_DEVICE_STATE_STOP_COPY,
+} from '../abi/vfio-migration.js';
+import type { Awaitable, FileRequest, OpenFile } from '../kernfs/file.js';
+import type { VfioMigrationOps } from './device.js';
+import { isSaving, isStateSupported, statePath } from './migration-arcs.js';
+import { ALL_MIGRATION_FEATURES } from './migration-features.js';
+import { ResumingFile, SavingFile } from './migration-file.js';
+import type { StreamLimit } from './migration-file.js';
+import { TransitionFailure } from './migration-hooks.js';
+import type { MigrationHooks, MigrationWalk, StreamDirection } from './migration-hooks.js';
+import { StreamLoader } from './migration-loader.js';
+import { StreamSource } from './migration-source.js';
+
+/** A driver's part. All of its state fits into memory; what needs more is generated (MigrationHooks.generatedSize). */
+export interface MigratableDevice {
+  /** Bytes of the state, the same for every device of this type. */
+  readonly stateSize: number;
+  /** The state's first bytes, which PRE_COPY offers (initial_bytes) and which identify a stream. May be empty. */
+  header(): Uint8Array;
+  /** Throws the errno for a stream that isn't for this device; `header` is as long as header() is. */
+  checkHeader(header: Uint8Array): void;
+  /** The whole state, header first, as it is now: on entry to STOP_COPY. */
+  save(): Uint8Array;
+  /** Takes over a whole state: on the way out of RESUMING. Throwing leaves the device in RESUMING. */
+  load(state: Uint8Array): void;
+  /** After every step. */
+  entered?(state: number): void;
+}
+
+export interface MigrationOptions {
+  /** VFIO_MIGRATION_* ; all of them by default. */
+  readonly flags?: number;
+  readonly hooks?: readonly MigrationHooks[];
+  /** What reading in PRE_COPY answers when nothing is left for now: ENOMSG (the uAPI's word) or 0 bytes (mtty). Default 0. */
+  readonly precopyEnd?: 'ENOMSG' | 'empty';
+  /** Milliseconds; for tests of the dirty rate. */
+  readonly now?: () => number;
+}
+
+export class MigrationMachine implements VfioMigrationOps {
+  readonly #device: MigratableDevice;
+  readonly #options: MigrationOptions;
+  readonly #hooks: MigrationHooks[];
+  #flags: number;
+  #state = VFIO_DEVICE_STATE_RUNNING;
+  #saving: SavingFile | undefined;
+  #resuming: ResumingFile | undefined;
+  /** Settles when the request before has: requests for a state go one after the other. */
+  #busy: Promise<void> | undefined;
+
+  constructor(device: MigratableDevice, options: MigrationOptions = {}) {
+    this.#device = device;
+    this.#options = options;
+    this.#hooks = [...(options.hooks ?? [])];
+    this.#flags = options.flags ?? ALL_MIGRATION_FEATURES;
+  }
+
+  get flags(): number {
+    return this.#flags;
+  }
+
+  /** Throws EBUSY while the device is in a state that it would lose. */
+  setFlags(flags: number): void {
+    if (this.#state !== VFIO_DEVICE_STATE_ERROR && !isStateSupported(this.#state, flags)) throw new Errno('EBUSY');
+    this.#flags = flags;
+  }
+
+  addHooks(hooks: MigrationHooks): void {
+    this.#hooks.push(hooks);
+  }
+
+  getState(): number {
+    return this.#state;
+  }
+
+  dataSize(): bigint {
+    for (const hook of this.#hooks) hook.dataSizeQueried?.();
+    return BigInt(this.#device.stateSize + this.#generatedSize());
+  }
+
+  /** Throws EINVAL for a state that the device has not or no way leads to; EINTR when interrupted before anything happened. */
+  setState(request: FileRequest, to: number): Awaitable<OpenFile | undefined> {
+    if (this.#busy !== undefined) return this.#queued(request, to);
+    const walk = this.#plan(to);
+    if (walk === undefined) return undefined;
+    for (let i = 0; i < this.#hooks.length; i++) {
+      const wait = this.#hooks[i]?.prepare?.(walk, request);
+      if (wait !== undefined) return this.#exclusively(() => this.#afterWaiting(wait, walk, request, i + 1));
+    }
+    return this.#run(walk);
+  }
+
+  /** VFIO_DEVICE_RESET: RUNNING from any state, data files disabled. A request that waits goes on from there. */
+  reset(): void {
+    const from = this.#state;
+    this.#dropFiles();
+    this.#state = VFIO_DEVICE_STATE_RUNNING;
+    for (const hook of this.#hooks) hook.reset?.(from);
+  }
+
+  /** Last close of the device: data files end, the state stays. */
+  close(): void {
+    this.#dropFiles();
+  }
+
+  #plan(to: number): MigrationWalk | undefined {
+    if (to === this.#state) return undefined;
+    return { from: this.#state, to, path: statePath(this.#state, to, this.#flags) };
+  }
+
+  async #queued(request: FileRequest, to: number): Promise<OpenFile | undefined> {
+    while (this.#busy !== undefined) await this.#busy;
+    if (request.signal.aborted) throw new Errno('EINTR');
+    return this.setState(request, to);
+  }
+
+  async #exclusively<T>(work: () => Promise<T>): Promise<T> {
+    let done = (): void => undefined;
+    this.#busy = new Promise((resolve) => (done = resolve));
+    try {
+      return await work();
+    } finally {
+      this.#busy = undefined;
+      done();
+    }
+  }
+
+  /** Goes on after a hook that waits. A reset meanwhile changes where the walk starts, so it is planned anew. */
+  async #afterWaiting(wait: void | Promise<void>, walk: MigrationWalk, request: FileRequest, next: number): Promise<OpenFile | undefined> {
+    await wait;
+    for (const hook of this.#hooks.slice(next)) await hook.prepare?.(walk, request);
+    if (request.signal.aborted) throw new Errno('EINTR');
+    const now = this.#plan(walk.to);
+    return now === undefined ? undefined : this.#run(now);
+  }
+
+  /** From here on everything happens at once. */
+  #run(walk: MigrationWalk): OpenFile | undefined {
+    for (const hook of this.#hooks) hook.admit?.(walk);
+    let file: OpenFile | undefined;
+    for (const to of walk.path) file = this.#step(this.#state, to);
+    for (const hook of this.#hooks) hook.completed?.(walk);
+    return file;
+  }
+
+  #step(from: number, to: number): OpenFile | undefined {
+    let file: OpenFile | undefined;
+    try {
+      for (const hook of this.#hooks) hook.beforeArc?.(from, to);
+      file = this.#perform(from, to);
+    } catch (error) {
+      if (error instanceof TransitionFailure && error.entersError) this.#enterError(from);
+      throw error;
+    }
+    this.#arrive(from, to);
+    return file;
+  }
+
+  #arrive(from: number, to: number): void {
+    this.#state = to;
+    this.#device.entered?.(to);
+    for (const hook of this.#hooks) hook.afterArc?.(from, to);
+  }
+
+  #enterError(from: number): void {
+    this.#dropFiles();
+    this.#arrive(from, VFIO_DEVICE_STATE_ERROR);
+  }
+
+  /** What a step does to the data files; returns a new one. */
+  #perform(from: number, to: number): OpenFile | undefined {
+    if (from === VFIO_DEVICE_STATE_RESUMING) this.#load();
+    if (isSaving(from) && !isSaving(to)) this.#endSaving();
+    if (to === VFIO_DEVICE_STATE_RESUMING) return this.#beginResuming();
+    if (to === VFIO_DEVICE_STATE_STOP_COPY) return this.#save();
+    if (isSaving(to) && !isSaving(from)) return this.#beginSaving();
+    return undefined;
+  }
+
+  #beginSaving(): SavingFile {
+    const generated = {
+      size: this.#generatedSize(), dirtyRate: this.#sum((hook) => hook.dirtyRate?.()), now: this.#options.now ?? (() => performance.now()),
+    };
+    const source = new StreamSource(this.#device.header(), generated, this.#options.precopyEnd === 'ENOMSG');
+    return (this.#saving = new SavingFile(source, this.#limit('saving')));
+  }
+
+  /** Into STOP_COPY: goes on with the file of PRE_COPY where there is one. */
+  #save(): SavingFile | undefined {
+    const state = this.#device.save();
+    const existing = this.#saving;
+    const file = existing ?? this.#beginSaving();
+    file.source.finish(state.subarray(this.#device.header().length));
+    return existing === undefined ? file : undefined;
+  }
+
+  #endSaving(): void {
+    this.#saving?.disable();
+    this.#saving = undefined;
+  }
+
+  #beginResuming(): ResumingFile {
+    const { stateSize } = this.#device;
+    const headerSize = this.#device.header().length;
+    const loader = new StreamLoader({ stateSize, headerSize, checkHeader: (header) => this.#device.checkHeader(header) });
+    return (this.#resuming = new ResumingFile(loader, this.#limit('resuming')));
+  }
+
+  #load(): void {
+    if (this.#resuming === undefined) throw new Errno('EINVAL');
+    this.#device.load(this.#resuming.loader.finish());
+    this.#endResuming();
+  }
+
+  #endResuming(): void {
+    this.#resuming?.disable();
+    this.#resuming = undefined;
+  }
+
+  #dropFiles(): void {
+    this.#endSaving();
+    this.#endResuming();
+  }
+
+  #generatedSize(): number {
+    return this.#sum((hook) => hook.generatedSize?.());
+  }
+
+  #sum(value: (hook: MigrationHooks) => number | undefined): number {
+    return this.#hooks.reduce((sum, hook) => sum + (value(hook) ?? 0), 0);
+  }
+
+  #limit(direction: StreamDirection): StreamLimit {
+    return (position, size) =>
+      this.#hooks.reduce((left, hook) => (left === 0 ? 0 : hook.streamLimit?.(direction, position, left) ?? left), size);
+  }
+}
