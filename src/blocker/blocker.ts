@@ -1,0 +1,122 @@
+/**
+ * MigrationBlocker: the `migration_block` attribute of one device.
+ *
+ * Writing a value that it hasn't yet signals the eventfd of the blocker IRQ once. Blocking fails with EBUSY while the policy says
+ * that a migration is running; un-blocking never does, as in the vfio-ap patches that this follows: there only the way to
+ * "not migratable" was refused. Writing the value that it already has succeeds and does nothing, also during a migration.
+ */
+import { Errno } from '../abi/errno.js';
+import { VFIO_DEVICE_STATE_RUNNING } from '../abi/vfio-migration.js';
+import { rw } from '../sysfs/attribute.js';
+import { bindGroup } from '../sysfs/group.js';
+import type { AttributeGroup } from '../sysfs/group.js';
+import type { MigrationHooks, MigrationWalk } from '../vfio/migration-hooks.js';
+import { kstrtobool } from './kstrtobool.js';
+import { createPolicy, DEFAULT_BLOCKER_POLICY, isBlockerPolicyName } from './policy.js';
+import type { BlockerPolicy, BlockerPolicyName, PolicyEvent } from './policy.js';
+
+export interface BlockerOptions {
+  /** Default: track. */
+  readonly policy?: BlockerPolicyName | undefined;
+  /** Signals the client's eventfd; called after the value has changed. */
+  readonly signal: () => void;
+}
+
+export class MigrationBlocker implements MigrationHooks {
+  readonly #signal: () => void;
+  #policyName: BlockerPolicyName;
+  #policy: BlockerPolicy;
+  #state = VFIO_DEVICE_STATE_RUNNING;
+  #blocked = false;
+
+  constructor(options: BlockerOptions) {
+    this.#signal = options.signal;
+    this.#policyName = options.policy ?? DEFAULT_BLOCKER_POLICY;
+    this.#policy = createPolicy(this.#policyName);
+  }
+
+  get blocked(): boolean {
+    return this.#blocked;
+  }
+
+  /** Throws EBUSY for a block while a migration is running. */
+  set(blocked: boolean): void {
+    if (blocked === this.#blocked) return;
+    if (blocked && this.#policy.running) throw new Errno('EBUSY');
+    this.#blocked = blocked;
+    this.#signal();
+  }
+
+  get policy(): BlockerPolicyName {
+    return this.#policyName;
+  }
+
+  /**
+   * In force at once, also during a migration: track and enforce go by the state that the device is in, observe begins without a
+   * memory of what was asked before. The same policy again does the same, which is the way out of observe's stuck flag.
+   */
+  setPolicy(name: BlockerPolicyName): void {
+    this.#policyName = name;
+    this.#policy = createPolicy(name, this.#state);
+  }
+
+  /** Whether the policy takes a migration as running. */
+  get migrationRunning(): boolean {
+    return this.#policy.running;
+  }
+
+  dataSizeQueried(): void {
+    this.#tell({ type: 'data-size' });
+  }
+
+  admit(walk: MigrationWalk): void {
+    if (this.#blocked && this.#policy.refuses(walk.to)) throw new Errno('EBUSY');
+  }
+
+  afterArc(_from: number, to: number): void {
+    this.#enter(to);
+  }
+
+  completed(walk: MigrationWalk): void {
+    this.#tell({ type: 'request', from: walk.from, to: walk.to });
+  }
+
+  reset(): void {
+    this.#enter(VFIO_DEVICE_STATE_RUNNING);
+  }
+
+  #enter(state: number): void {
+    this.#state = state;
+    this.#tell({ type: 'state', state });
+  }
+
+  #tell(event: PolicyEvent): void {
+    this.#policy.tell(event);
+  }
+}
+
+const MIGRATION_BLOCK = rw<MigrationBlocker>(
+  'migration_block',
+  (blocker) => (blocker.blocked ? '1\n' : '0\n'),
+  (blocker, data) => blocker.set(kstrtobool(data)),
+);
+
+const POLICY = rw<MigrationBlocker>(
+  'blocker',
+  (blocker) => `${blocker.policy}\n`,
+  (blocker, data) => {
+    const name = Buffer.from(data).toString('latin1').replace(/\n$/, '');
+    if (!isBlockerPolicyName(name)) throw new Errno('EINVAL');
+    blocker.setPolicy(name);
+  },
+);
+
+/** For the mdev's own directory: `migration_block`. */
+export function blockerGroup(blocker: MigrationBlocker): AttributeGroup {
+  return bindGroup(blocker, [MIGRATION_BLOCK]);
+}
+
+/** For debugfs mdevsim/<uuid>/: `blocker`, the name of the policy. */
+export function blockerDebugfsGroup(blocker: MigrationBlocker): AttributeGroup {
+  return bindGroup(blocker, [POLICY]);
+}

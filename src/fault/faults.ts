@@ -1,0 +1,102 @@
+/**
+ * FaultInjector: what goes wrong in one device's migration, as set through its knobs (knobs.ts). Without a setting it does nothing.
+ */
+import { Errno } from '../abi/errno.js';
+import type { ErrnoName } from '../abi/errno.js';
+import type { FileRequest } from '../kernfs/file.js';
+import { TransitionFailure } from '../vfio/migration-hooks.js';
+import type { MigrationHooks, MigrationWalk, StreamDirection } from '../vfio/migration-hooks.js';
+
+/** The next `count` steps into a state fail. */
+export interface TransitionFault {
+  readonly code: ErrnoName;
+  readonly count: number;
+  /** The device then is in ERROR instead of staying where it was. */
+  readonly entersError: boolean;
+}
+
+/** What the `features` knob changes; the migration machine. */
+export interface FeatureSwitch {
+  readonly flags: number;
+  /** Throws EBUSY while the device is in a state that it would lose. */
+  setFlags(flags: number): void;
+}
+
+export class FaultInjector implements MigrationHooks {
+  /** State to milliseconds: waited before the walk that enters the state begins. */
+  delays: ReadonlyMap<number, number> = new Map();
+  fails: ReadonlyMap<number, TransitionFault> = new Map();
+  /** Reading or writing this byte of a data stream fails. */
+  streamFail: { readonly byte: number; readonly code: ErrnoName } | undefined;
+  /** Data streams end before this byte: reading finds the end, what is written from there on is lost. */
+  streamCut: number | undefined;
+  /** Bytes of generated device state, 0 to GENERATED_STATE_MAX. */
+  stateSize = 0;
+  /** Bytes of the generated state that change in a second during PRE_COPY. */
+  dirty = 0;
+  #features: FeatureSwitch | undefined;
+
+  /** The machine is made with its hooks, so it comes later. */
+  attach(features: FeatureSwitch): void {
+    this.#features = features;
+  }
+
+  /** Throws ENODEV before attach(). */
+  get features(): FeatureSwitch {
+    if (this.#features === undefined) throw new Errno('ENODEV');
+    return this.#features;
+  }
+
+  prepare(walk: MigrationWalk, request: FileRequest): Promise<void> | undefined {
+    const delay = walk.path.reduce((sum, state) => sum + (this.delays.get(state) ?? 0), 0);
+    return delay === 0 ? undefined : interruptibleWait(delay, request.signal);
+  }
+
+  beforeArc(_from: number, to: number): void {
+    const fault = this.fails.get(to);
+    if (fault === undefined) return;
+    const fails = new Map(this.fails);
+    if (fault.count > 1) fails.set(to, { ...fault, count: fault.count - 1 });
+    else fails.delete(to);
+    this.fails = fails;
+    throw new TransitionFailure(fault.code, fault.entersError);
+  }
+
+  streamLimit(_direction: StreamDirection, position: number, size: number): number {
+    const { streamFail, streamCut } = this;
+    let end = position + size;
+    if (streamCut !== undefined) end = Math.min(end, Math.max(position, streamCut));
+    if (streamFail !== undefined && streamFail.byte < end) {
+      if (streamFail.byte <= position) throw new Errno(streamFail.code);
+      end = streamFail.byte;
+    }
+    return end - position;
+  }
+
+  generatedSize(): number {
+    return this.stateSize;
+  }
+
+  dirtyRate(): number {
+    return this.dirty;
+  }
+}
+
+/** Throws EINTR when aborted. */
+function interruptibleWait(milliseconds: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    if (signal.aborted) {
+      reject(new Errno('EINTR'));
+      return;
+    }
+    const interrupted = (): void => {
+      clearTimeout(timer);
+      reject(new Errno('EINTR'));
+    };
+    const timer = setTimeout(() => {
+      signal.removeEventListener('abort', interrupted);
+      resolve();
+    }, milliseconds);
+    signal.addEventListener('abort', interrupted, { once: true });
+  });
+}

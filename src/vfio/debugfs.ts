@@ -1,0 +1,20 @@
+/**
+ * The kernel's own debugfs of a VFIO device: sys/kernel/debug/vfio/<dev>/migration/{state,features}.
+ *
+ * Source: drivers/vfio/debugfs.c. `features` is there from Linux 7.x on; the lab always has it.
+ */
+import { migrationStateName } from '../abi/vfio-migration.js';
+import { ro } from '../sysfs/attribute.js';
+import { bindGroup } from '../sysfs/group.js';
+import type { AttributeGroup } from '../sysfs/group.js';
+import type { VfioDeviceOps } from './device.js';
+import { migrationFeatureWords } from './migration-features.js';
+
+/** Undefined for a device that can't migrate: it has no `migration` directory. */
+export function migrationDebugfsGroup(device: Pick<VfioDeviceOps, 'migration' | 'log'>): AttributeGroup | undefined {
+  const { migration } = device;
+  if (migration === undefined) return undefined;
+  const features = (): string =>
+    [...migrationFeatureWords(migration.flags), ...(device.log === undefined ? [] : ['dirty-tracking'])].map((word) => `${word}\n`).join('');
+  return bindGroup(migration, [ro('state', () => `${migrationStateName(migration.getState())}\n`), ro('features', features)], 'migration');
+}
