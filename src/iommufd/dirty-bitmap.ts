@@ -1,0 +1,122 @@
+/**
+ * A DirtyLog written into the bitmap of a client, bit 0 for the first page of the range.
+ *
+ * Two ways, as the kernel has two: type1 copies the whole bitmap out, zeros included
+ * (drivers/vfio/vfio_iommu_type1.c: update_user_bitmap()); iommufd and DMA logging only ever set bits
+ * (drivers/iommu/iommufd/iova_bitmap.c: iova_bitmap_set()), so that untouched ranges cost nothing. Bitmaps beyond
+ * YIELD_BYTES let other requests run in between: the bitmap of 8 TiB has 256 MiB.
+ */
+import { Errno } from '../abi/errno.js';
+import type { CallerMemory } from '../kernfs/caller.js';
+import type { Awaitable } from '../kernfs/file.js';
+import { IOVA_MAX } from './iova-map.js';
+import type { DirtyLog } from './dirty-log.js';
+
+export interface DirtyBitmapTarget {
+  readonly memory: CallerMemory;
+  /** Address of the bitmap in the client. */
+  readonly address: bigint;
+  /** First address of the range. */
+  readonly iova: bigint;
+  /** Bytes in the range, more than 0. */
+  readonly length: bigint;
+  /** log2 of the bytes that one bit stands for. */
+  readonly pageShift: number;
+}
+
+export interface DirtyBitmapOptions {
+  /** Forget what was reported. A page is forgotten only after its bit has reached the client. */
+  readonly clear: boolean;
+}
+
+/** Bitmap bytes written by one system call. */
+const WRITE_BYTES = 1 << 20;
+/** Bitmap bytes after which other requests get their turn. */
+const YIELD_BYTES = 4 << 20;
+
+/** Bytes of the bitmap, rounded up to whole ones. */
+export function bitmapBytes(target: Pick<DirtyBitmapTarget, 'length' | 'pageShift'>): bigint {
+  const pages = (target.length + (1n << BigInt(target.pageShift)) - 1n) >> BigInt(target.pageShift);
+  return (pages + 7n) / 8n;
+}
+
+/** Writes every bit of the bitmap, rounded up to whole bytes. Throws EFAULT where it can't be written. */
+export function writeDirtyBitmap(log: DirtyLog, target: DirtyBitmapTarget, options: DirtyBitmapOptions): Awaitable<void> {
+  const total = bitmapBytes(target);
+  const zeros = new Uint8Array(Number(total < BigInt(WRITE_BYTES) ? total : BigInt(WRITE_BYTES)));
+  const shift = BigInt(target.pageShift);
+  let done = 0n;
+  const step = (): void => {
+    const size = total - done < BigInt(WRITE_BYTES) ? Number(total - done) : WRITE_BYTES;
+    const iova = target.iova + (done * 8n << shift);
+    const left = target.iova + target.length - iova;
+    const span = BigInt(size) * 8n << shift;
+    const length = span < left ? span : left;
+    const bits = log.windows(iova, length).length === 0 ? zeros.subarray(0, size) : new Uint8Array(size);
+    if (bits.buffer !== zeros.buffer) log.forEach(iova, length, (at, bytes) => setBits(bits, at - iova, bytes, shift));
+    target.memory.write(target.address + done, bits);
+    if (options.clear) log.clear(iova, length);
+    done += BigInt(size);
+  };
+  return inSteps(() => done < total, step);
+}
+
+/**
+ * Sets the bits of dirty pages and leaves all other bytes alone. Throws EFAULT when a needed byte, or the first or last
+ * byte of the bitmap, is not there.
+ */
+export function mergeDirtyBitmap(log: DirtyLog, target: DirtyBitmapTarget, options: DirtyBitmapOptions): Awaitable<void> {
+  const bytes = bitmapBytes(target);
+  if (target.address + bytes - 1n > IOVA_MAX) throw new Errno('EFAULT', 'bitmap wraps');
+  target.memory.read(target.address, 1);
+  if (bytes > 1n) target.memory.read(target.address + bytes - 1n, 1);
+  const shift = BigInt(target.pageShift);
+  const windows = log.windows(target.iova, target.length);
+  let next = 0;
+  const step = (): void => {
+    for (const end = next + 256; next < end; next++) {
+      const window = windows[next];
+      if (window === undefined) return;
+      const from = window.iova > target.iova ? window.iova : target.iova;
+      const firstByte = from - target.iova >> shift + 3n;
+      const end = window.iova + window.length < target.iova + target.length
+        ? window.iova + window.length : target.iova + target.length;
+      const lastByte = end - 1n - target.iova >> shift + 3n;
+      const bits = target.memory.read(target.address + firstByte, Number(lastByte - firstByte + 1n)).slice();
+      const base = target.iova + (firstByte << shift + 3n);
+      log.forEach(from, end - from, (at, length) => setBits(bits, at - base, length, shift));
+      target.memory.write(target.address + firstByte, bits);
+      if (options.clear) log.clear(from, end - from);
+    }
+  };
+  return inSteps(() => next < windows.length, step, 1);
+}
+
+/** Sets the bit of each page that has a byte in [offset, offset + length); offsets count from the bitmap's first page. */
+function setBits(bits: Uint8Array, offset: bigint, length: bigint, shift: bigint): void {
+  const first = offset < 0n ? 0 : Number(offset >> shift);
+  const last = Math.min(Number(offset + length - 1n >> shift), bits.length * 8 - 1);
+  for (let bit = first; bit <= last;) {
+    if ((bit & 7) === 0 && bit + 7 <= last) {
+      const whole = bit + (last - bit + 1 & ~7);
+      bits.fill(0xff, bit >>> 3, whole >>> 3);
+      bit = whole;
+    } else {
+      bits[bit >>> 3] = (bits[bit >>> 3] ?? 0) | 1 << (bit & 7);
+      bit++;
+    }
+  }
+}
+
+/** Runs `step` while there is more, synchronously for the first few, then with a turn of the event loop between. */
+function inSteps(more: () => boolean, step: () => void, stepsPerTurn = YIELD_BYTES / WRITE_BYTES): Awaitable<void> {
+  for (let n = 0; n < stepsPerTurn && more(); n++) step();
+  return more() ? later(more, step, stepsPerTurn) : undefined;
+}
+
+async function later(more: () => boolean, step: () => void, stepsPerTurn: number): Promise<void> {
+  while (more()) {
+    await new Promise((resolve) => setImmediate(resolve));
+    for (let n = 0; n < stepsPerTurn && more(); n++) step();
+  }
+}
