@@ -1,0 +1,46 @@
+/** What the runner knows about test files beforehand: time limits, which may share the machine, which are opt-in. */
+export interface Plan {
+  readonly file: string;
+  /** Seconds until the file is killed. */
+  readonly limit: number;
+  /** Touches no mount and no process but its own: may run beside another such file. */
+  readonly parallel: boolean;
+  /** Runs once more when it fails (visible in the summary): real programs whose timing is not ours. */
+  readonly retry: boolean;
+}
+
+const DEFAULT_LIMIT = 120;
+
+/** First match wins. */
+const LIMITS: readonly (readonly [RegExp, number])[] = [
+  [/^test\/qemu-next\//, 600],
+  [/^test\/containers\//, 900],
+  [/^test\/e2e\//, 240],
+  [/^test\/fuzz\//, 300],
+  [/^test\/conformance\//, 240],
+  [/^test\/scale\//, 240],
+];
+
+const PARALLEL = /^test\/(abi|trace|kernfs|sysfs|device|mdev|iommufd|vfio|blocker|fault|drivers|golden)\//;
+const RETRY = /^test\/(e2e|qemu-next|containers)\//;
+
+/** Directories that run only when asked for by an option. */
+export const OPT_IN: Readonly<Record<string, string>> = { 'test/qemu-next/': '--qemu-next', 'test/containers/': '--containers' };
+
+export function plan(file: string, limit?: number): Plan {
+  return {
+    file,
+    limit: limit ?? LIMITS.find(([pattern]) => pattern.test(file))?.[1] ?? DEFAULT_LIMIT,
+    parallel: PARALLEL.test(file),
+    retry: RETRY.test(file),
+  };
+}
+
+/** Files to run: all that match one of the filters (part of the path), without opt-in ones that were not asked for. */
+export function choose(files: readonly string[], filters: readonly string[], options: ReadonlySet<string>): Plan[] {
+  return files
+    .filter((file) => filters.length === 0 || filters.some((filter) => file.includes(filter)))
+    .filter((file) => Object.entries(OPT_IN).every(([folder, option]) => !file.startsWith(folder) || options.has(option)))
+    .sort()
+    .map((file) => plan(file));
+}
