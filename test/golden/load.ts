@@ -34,8 +34,8 @@ export interface GoldenRecord {
 
 /** Every given key must match: a value by equality, a list by membership. */
 export interface GoldenFilter {
-  readonly kernel?: GoldenKernel;
-  readonly sec?: string | readonly string[];
+  readonly kernel?: GoldenKernel | undefined;
+  readonly sec?: string | readonly string[] | undefined;
   readonly op?: string | readonly string[];
   readonly phase?: string | readonly string[];
   readonly [field: string]: unknown;

@@ -1,0 +1,127 @@
+/** The areas of the golden data, and how to bring a lab to answer the same questions. */
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import type { GoldenFile, GoldenKernel, GoldenRecord } from '../../golden/load.js';
+import { loadGolden } from '../../golden/load.js';
+import type { Probe, ProbeRun } from './probes.js';
+import { buildProbe, runProbe } from './probes.js';
+import type { ObservedRecord } from './records.js';
+
+/** Where a lab is, and how a command is run so that it has the lab's slots. */
+export interface LabUnderTest {
+  /** The lab's own `sys` directory, and the files and directories below its `dev`. */
+  readonly sys: string;
+  readonly vfio: string;
+  readonly iommu: string;
+  /** Comes before a command line. */
+  readonly launcher: readonly string[];
+}
+
+export interface AreaRun {
+  readonly kernel: readonly GoldenRecord[];
+  readonly lab: readonly ObservedRecord[];
+  /** What went wrong with the run itself. */
+  readonly problems: readonly string[];
+}
+
+export interface Area {
+  readonly name: string;
+  /** Entries are paired by their path, not by order. */
+  readonly byPath?: boolean;
+  /** Seconds after which the probe is killed. */
+  readonly limit: number;
+  /** What the kernel answered to the questions that a lab can be asked. */
+  readonly golden: (kernel: GoldenKernel, options: AreaOptions) => readonly GoldenRecord[];
+  readonly run: (lab: LabUnderTest, kernel: GoldenKernel, options: AreaOptions) => Promise<AreaRun>;
+}
+
+export interface AreaOptions {
+  /** Only this section. */
+  readonly section?: string | undefined;
+  /** Directory with newer uAPI headers. */
+  readonly uapi?: string | undefined;
+}
+
+/** Sections that need what a lab has not: loading modules, an oops. */
+const NOT_COMPARABLE = ['uevents-module', 'unload', 'resuming-reopen'];
+
+function probeArea(name: string, file: GoldenFile, probe: Probe, limit: number): Area {
+  const golden: Area['golden'] = (kernel, options) =>
+    loadGolden(file, { kernel, sec: options.section }).filter((record) => !NOT_COMPARABLE.includes(record.sec));
+  return {
+    name,
+    limit,
+    golden,
+    run: async (lab, kernel, options) => {
+      const run = await probeRun(lab, probe, limit, options, []);
+      return { kernel: golden(kernel, options), lab: run.records, problems: problemsOf(probe, run) };
+    },
+  };
+}
+
+function probeRun(lab: LabUnderTest, probe: Probe, limit: number, options: AreaOptions, extra: readonly string[]): Promise<ProbeRun> {
+  const only = options.section === undefined ? [] : ['--only', options.section];
+  const paths = ['--sys', lab.sys, '--vfio', lab.vfio, '--iommu', lab.iommu];
+  return runProbe([...lab.launcher, buildProbe(probe, options.uapi), ...paths, ...extra, ...only], limit);
+}
+
+function problemsOf(probe: Probe, run: ProbeRun): string[] {
+  const sections = run.records.filter((record) => record.op === 'section-timeout' || record.op === 'section-killed');
+  return [
+    ...(run.timedOut ? [`${probe} was killed at its time limit`] : []),
+    ...(run.records.length === 0 ? [`${probe} printed no records: ${run.stderr.trim()}`] : []),
+    ...sections.map((record) => `${probe}: ${record.op} in section ${record.sec}`),
+  ];
+}
+
+const FIRST = '11111111-1111-4111-8111-111111111111';
+const SECOND = '22222222-2222-4222-8222-222222222222';
+
+/** What is done before each walk over the tree. The phases without the mtty module have no counterpart in a lab. */
+const TREE_PHASES: readonly { readonly phase: string; readonly create?: readonly [string, string]; readonly remove?: string }[] = [
+  { phase: 'mtty-loaded' },
+  { phase: 'one-mtty-1', create: ['mtty-1', FIRST] },
+  { phase: 'mtty-1-and-mtty-2', create: ['mtty-2', SECOND] },
+  { phase: 'mtty-1-removed', remove: FIRST },
+  { phase: 'all-removed', remove: SECOND },
+];
+
+const treeArea: Area = {
+  name: 'tree',
+  byPath: true,
+  limit: 60,
+  golden: (kernel) => loadGolden('sysfs-tree', { kernel, phase: TREE_PHASES.map(({ phase }) => phase) }),
+  run: async (lab, kernel, options) => {
+    const parent = `${lab.sys}/devices/virtual/mtty/mtty`;
+    const records: ObservedRecord[] = [];
+    const problems: string[] = [];
+    for (const { phase, create, remove } of TREE_PHASES) {
+      if (create !== undefined) writeFileSync(`${parent}/mdev_supported_types/${create[0]}/create`, create[1]);
+      if (remove !== undefined) writeFileSync(`${parent}/${remove}/remove`, '1');
+      const run = await probeRun(lab, 'probe-tree', 30, options, ['--phase', phase]);
+      records.push(...run.records);
+      problems.push(...problemsOf('probe-tree', run));
+    }
+    return { kernel: treeArea.golden(kernel, options), lab: records, problems };
+  },
+};
+
+export const AREAS: readonly Area[] = [
+  treeArea,
+  probeArea('mdev', 'mdev-errors', 'probe-mdev', 90),
+  probeArea('kernfs', 'kernfs-semantics', 'probe-kernfs', 60),
+  probeArea('vfio', 'vfio-conversation', 'probe-vfio', 90),
+  probeArea('migration', 'migration-fsm', 'probe-mig', 60),
+];
+
+/** Writes what a run answered, for reading by eye. */
+export function saveRecords(directory: string, name: string, records: readonly ObservedRecord[]): string {
+  mkdirSync(directory, { recursive: true });
+  const path = `${directory}/${name}.jsonl`;
+  writeFileSync(path, records.map((record) => `${JSON.stringify(record)}\n`).join(''));
+  return path;
+}
+
+/** Records that an earlier run saved. */
+export function readRecords(path: string): readonly ObservedRecord[] {
+  return readFileSync(path, 'utf8').split('\n').filter((line) => line !== '').map((line) => JSON.parse(line) as ObservedRecord);
+}
