@@ -6,7 +6,7 @@
  * "not migratable" was refused. Writing the value that it already has succeeds and does nothing, also during a migration.
  */
 import { Errno } from '../abi/errno.js';
-import { VFIO_DEVICE_STATE_RUNNING } from '../abi/vfio-migration.js';
+import { VFIO_DEVICE_STATE_RUNNING } from '../abi/vfio.js';
 import { rw } from '../sysfs/attribute.js';
 import { bindGroup } from '../sysfs/group.js';
 import type { AttributeGroup } from '../sysfs/group.js';

@@ -5,7 +5,7 @@
  */
 import {
   VFIO_DEVICE_STATE_RESUMING, VFIO_DEVICE_STATE_RUNNING, VFIO_DEVICE_STATE_STOP, VFIO_DEVICE_STATE_STOP_COPY,
-} from '../abi/vfio-migration.js';
+} from '../abi/vfio.js';
 import { isSaving } from '../vfio/migration-arcs.js';
 
 export type PolicyEvent =

@@ -12,13 +12,14 @@
  */
 import { ERRNO, Errno } from '../abi/errno.js';
 import type { ErrnoName } from '../abi/errno.js';
-import { migrationStateName, migrationStateNumber, VFIO_DEVICE_STATE_ERROR } from '../abi/vfio-migration.js';
+import { VFIO_DEVICE_STATE_ERROR } from '../abi/vfio.js';
 import { rw } from '../sysfs/attribute.js';
 import type { Attribute } from '../sysfs/attribute.js';
 import { bindGroup } from '../sysfs/group.js';
 import type { AttributeGroup } from '../sysfs/group.js';
 import { GENERATED_STATE_MAX } from '../vfio/generated-state.js';
 import { migrationFeatureWords, parseMigrationFeatures } from '../vfio/migration-features.js';
+import { migrationStateName, migrationStateNumber } from '../vfio/migration-states.js';
 import type { FaultInjector } from './faults.js';
 
 interface Knob {

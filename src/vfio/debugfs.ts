@@ -3,12 +3,12 @@
  *
  * Source: drivers/vfio/debugfs.c. `features` is there from Linux 7.x on; the lab always has it.
  */
-import { migrationStateName } from '../abi/vfio-migration.js';
 import { ro } from '../sysfs/attribute.js';
 import { bindGroup } from '../sysfs/group.js';
 import type { AttributeGroup } from '../sysfs/group.js';
 import type { VfioDeviceOps } from './device.js';
 import { migrationFeatureWords } from './migration-features.js';
+import { migrationStateName } from './migration-states.js';
 
 /** Undefined for a device that can't migrate: it has no `migration` directory. */
 export function migrationDebugfsGroup(device: Pick<VfioDeviceOps, 'migration' | 'log'>): AttributeGroup | undefined {

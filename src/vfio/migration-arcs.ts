@@ -9,7 +9,7 @@ import {
   VFIO_DEVICE_STATE_RESUMING as RESUMING, VFIO_DEVICE_STATE_RUNNING as RUNNING, VFIO_DEVICE_STATE_RUNNING_P2P as RUNNING_P2P,
   VFIO_DEVICE_STATE_STOP as STOP, VFIO_DEVICE_STATE_STOP_COPY as STOP_COPY,
   VFIO_MIGRATION_P2P, VFIO_MIGRATION_PRE_COPY, VFIO_MIGRATION_STOP_COPY,
-} from '../abi/vfio-migration.js';
+} from '../abi/vfio.js';
 
 /** Row: where the device is. Column (order of `COLUMNS`): where it shall go. Cell: the next state; ERROR means refused. */
 const COLUMNS = [STOP, RUNNING, PRE_COPY, PRE_COPY_P2P, STOP_COPY, RESUMING, RUNNING_P2P] as const;

@@ -1,5 +1,5 @@
 /** What a device can do in a migration, as words: `stop-copy,p2p,pre-copy`. The spelling is that of the kernel's debugfs. */
-import { VFIO_MIGRATION_P2P, VFIO_MIGRATION_PRE_COPY, VFIO_MIGRATION_STOP_COPY } from '../abi/vfio-migration.js';
+import { VFIO_MIGRATION_P2P, VFIO_MIGRATION_PRE_COPY, VFIO_MIGRATION_STOP_COPY } from '../abi/vfio.js';
 
 const WORDS = [
   ['stop-copy', VFIO_MIGRATION_STOP_COPY],

@@ -3,7 +3,7 @@
  * the machine disables it when the device leaves the state, and from then on it answers ENODEV.
  */
 import { Errno } from '../abi/errno.js';
-import { VFIO_MIG_GET_PRECOPY_INFO, vfio_precopy_info } from '../abi/vfio-migration.js';
+import { VFIO_MIG_GET_PRECOPY_INFO, vfio_precopy_info } from '../abi/vfio.js';
 import type { FileRequest, OpenFile } from '../kernfs/file.js';
 import type { StreamLoader } from './migration-loader.js';
 import type { StreamSource } from './migration-source.js';

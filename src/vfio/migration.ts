@@ -9,7 +9,7 @@
 import { Errno } from '../abi/errno.js';
 import {
   VFIO_DEVICE_STATE_ERROR, VFIO_DEVICE_STATE_RESUMING, VFIO_DEVICE_STATE_RUNNING, VFIO_DEVICE_STATE_STOP_COPY,
-} from '../abi/vfio-migration.js';
+} from '../abi/vfio.js';
 import type { Awaitable, FileRequest, OpenFile } from '../kernfs/file.js';
 import type { VfioMigrationOps } from './device.js';
 import { isSaving, isStateSupported, statePath } from './migration-arcs.js';
