@@ -1,0 +1,132 @@
+/**
+ * Device: struct device. One object per device; its directory, links and files are made from the layout when somebody looks.
+ *
+ * Lifetime: constructed, then add() makes it visible everywhere at once (its place below sys/devices, the lists of its
+ * subsystem, sys/dev/char, /dev); remove() takes it out. The owner calls both.
+ */
+import type { Awaitable, FileRequest, OpenFile } from '../kernfs/file.js';
+import { Errno } from '../abi/errno.js';
+import { ro, rw } from '../sysfs/attribute.js';
+import { cString } from './kstrtox.js';
+import type { ChildSource } from './lazy-dir.js';
+import { LazyDir } from './lazy-dir.js';
+import { attribute, directory, Layout, LayoutSource, link } from './layout.js';
+import type { Machine } from './machine.js';
+import { relativePath } from './path.js';
+import type { PowerState } from './power.js';
+import { POWER } from './power.js';
+import type { UeventSource } from './uevent.js';
+import { parseSyntheticUevent, SyntheticUeventError } from './uevent.js';
+
+/** The class or bus of a device. */
+export interface Subsystem {
+  /** `mdev`, `vfio` */
+  readonly name: string;
+  /** Below /sys, `/bus/mdev`. */
+  readonly path: string;
+}
+
+/** Its character device. */
+export interface DeviceNumber {
+  readonly major: number;
+  readonly minor: number;
+  /** Below /dev, `vfio/0`. */
+  readonly node: string;
+  /** Permission bits of the node where they are not 0600; uevents then have DEVMODE. */
+  readonly mode?: number;
+}
+
+/** The numbers of a device's block that belong to nodes outside its directory; the directory itself has the first. */
+export enum DeviceIno { Directory, Subsystem, CharLink, Node, Driver, Type, Group, Debug, Faults, Layout }
+
+export class Device implements UeventSource {
+  readonly machine: Machine;
+  readonly name: string;
+  /** Directory that holds it, `/devices/virtual/vfio`. */
+  readonly directory: string;
+  readonly subsystem: Subsystem;
+  readonly devt: DeviceNumber | undefined;
+  /** First number of the block. */
+  readonly ino: number;
+  /** ms since the epoch. */
+  readonly born = Date.now();
+  power: PowerState | undefined = undefined;
+
+  constructor(machine: Machine, name: string, directory: string, subsystem: Subsystem, devt?: DeviceNumber, extraInos = 0) {
+    this.machine = machine;
+    this.name = name;
+    this.directory = directory;
+    this.subsystem = subsystem;
+    this.devt = devt;
+    this.ino = machine.tree.allocateInos(DeviceIno.Layout + DEVICE.span + extraInos);
+  }
+
+  /** Below /sys. */
+  get path(): string {
+    return `${this.directory}/${this.name}`;
+  }
+  get subsystemName(): string {
+    return this.subsystem.name;
+  }
+  /** Name of the bound driver. */
+  get driverName(): string | undefined {
+    return undefined;
+  }
+  /** First number after those of the common layout. */
+  get extraIno(): number {
+    return this.ino + DeviceIno.Layout + DEVICE.span;
+  }
+
+  /** dev_uevent() */
+  ueventVariables(): readonly string[] {
+    const { devt, driverName } = this;
+    const variables: string[] = [];
+    if (devt !== undefined) {
+      variables.push(`MAJOR=${devt.major}`, `MINOR=${devt.minor}`, `DEVNAME=${devt.node}`);
+      if (devt.mode !== undefined) variables.push(`DEVMODE=0${devt.mode.toString(8)}`);
+    }
+    if (driverName !== undefined) variables.push(`DRIVER=${driverName}`);
+    return variables;
+  }
+
+  /** dev_info(): `mtty 1111-...: message` */
+  log(message: string): void {
+    this.machine.klog.print(`${this.driverName ?? this.subsystem.name} ${this.name}: ${message}`, this.name);
+  }
+
+  /** open(2) of its node in /dev. */
+  open(_request: FileRequest): Awaitable<OpenFile> {
+    throw new Errno('ENXIO');
+  }
+
+  /** What its directory shows. Subclasses add their own sources. */
+  sources(): ChildSource[] {
+    return [new LayoutSource(DEVICE, this, this.ino + DeviceIno.Layout)];
+  }
+
+  makeDirectory(): LazyDir {
+    return new LazyDir(this.ino, this.name, this.sources(), { born: this.born });
+  }
+}
+
+/** The store of every attribute `uevent`. */
+export function synthesize(machine: Machine, source: UeventSource, data: Uint8Array): void {
+  try {
+    const { action, env } = parseSyntheticUevent(cString(data));
+    machine.uevents.emit(action, source, env);
+  } catch (error) {
+    if (error instanceof SyntheticUeventError) {
+      machine.klog.print(`synth uevent: ${source.path}: ${error.logMessage}`);
+      if (source instanceof Device) source.log('uevent: failed to send synthetic uevent: -22');
+    }
+    throw error;
+  }
+}
+
+const DEVICE: Layout<Device> = new Layout<Device>([
+  attribute(rw('uevent', (device) => device.ueventVariables().map((line) => `${line}\n`).join(''),
+    (device, data) => synthesize(device.machine, device, data))),
+  directory('power', POWER),
+  attribute(ro('dev', ({ devt }) => (devt === undefined ? '' : `${devt.major}:${devt.minor}\n`)), ({ devt }) => devt !== undefined),
+  link('subsystem', (device) => relativePath(device.path, device.subsystem.path)),
+]);

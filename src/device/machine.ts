@@ -1,0 +1,147 @@
+/**
+ * Machine: the fake computer. Root directory with `sys` and `dev`, the driver core's registries, the uevent stream and the
+ * kernel log. Knows nothing of mdev or VFIO: those register their classes, buses and devices here.
+ */
+import { Dir } from '../kernfs/dir.js';
+import { Symlink } from '../kernfs/symlink.js';
+import { Tree } from '../kernfs/tree.js';
+import { Bus } from './bus.js';
+import { Class } from './class.js';
+import type { Device } from './device.js';
+import { DeviceIno } from './device.js';
+import { DeviceDirs } from './device-dirs.js';
+import type { DebugDirectory } from './debugfs.js';
+import { debugDirectory } from './debugfs.js';
+import { Devtmpfs } from './devtmpfs.js';
+import { IommuGroups } from './iommu-group.js';
+import { KernelLog } from './klog.js';
+import { LazyDir, Members } from './lazy-dir.js';
+import type { ModuleDescription } from './module.js';
+import { Module } from './module.js';
+import { relativePath } from './path.js';
+import { UeventStream } from './uevent.js';
+
+export class Machine {
+  readonly tree: Tree;
+  readonly root: Dir;
+  readonly sys: Dir;
+  readonly klog = new KernelLog();
+  readonly uevents = new UeventStream();
+  readonly iommuGroups: IommuGroups;
+  readonly devtmpfs: Devtmpfs;
+  /** sys/kernel/debug */
+  readonly debugfs: Dir;
+  readonly #classParent: Dir;
+  readonly #busParent: Dir;
+  readonly #classes = new Map<string, Class>();
+  readonly #debug = new Map<string, DebugDirectory>();
+  readonly #virtual: DeviceDirs<Device>;
+  readonly #charDevices: Members<Device>;
+  readonly #modules: Members<Module>;
+
+  constructor(tree: Tree = new Tree()) {
+    this.tree = tree;
+    this.root = tree.root;
+    this.sys = this.root.addDir('sys', 0o555);
+    this.#busParent = this.sys.addDir('bus');
+    this.#classParent = this.sys.addDir('class');
+    const kernel = this.sys.addDir('kernel');
+    this.iommuGroups = new IommuGroups(kernel);
+    this.debugfs = kernel.attach(new Dir(tree.allocateInos(1), 'debug', 0o700, 'newest'));
+    this.devtmpfs = new Devtmpfs(this.root);
+    this.#virtual = new DeviceDirs<Device>(this.sys.addDir('devices').addDir('virtual'), {
+      kind: 'dir',
+      inoOf: (device) => device.ino,
+      make: (_ino, _name, device) => device.makeDirectory(),
+    }, 'hash');
+    this.#charDevices = new Members<Device>('symlink', (device) => device.ino + DeviceIno.CharLink,
+      (ino, name, device) => new Symlink(ino, name, relativePath('/dev/char', device.path)));
+    this.#show(this.sys.addDir('dev'), 'char', this.#charDevices);
+    this.#modules = new Members<Module>('dir', (module) => module.ino, (_ino, _name, module) => module.makeDirectory());
+    this.#show(this.sys, 'module', this.#modules);
+    this.class('iommu');
+    this.class('misc');
+  }
+
+  /** sys/class/<name>, made at first use. */
+  class(name: string): Class {
+    const known = this.#classes.get(name);
+    if (known !== undefined) return known;
+    const made = new Class(this.#classParent, name);
+    this.#classes.set(name, made);
+    return made;
+  }
+
+  /** class_unregister() */
+  removeClass(name: string): void {
+    const known = this.#classes.get(name);
+    if (known === undefined) return;
+    this.#classes.delete(name);
+    void this.tree.remove(known.dir);
+  }
+
+  /** bus_register(): a new sys/bus/<name>. */
+  addBus(name: string): Bus {
+    return new Bus(this, this.#busParent, name);
+  }
+
+  /** sys/kernel/debug/<name>/ with one directory per entry, made at first use. */
+  debugDirectory(name: string): DebugDirectory {
+    const known = this.#debug.get(name);
+    if (known !== undefined) return known;
+    const made = debugDirectory(this.debugfs, name);
+    this.#debug.set(name, made);
+    return made;
+  }
+
+  addModule(description: ModuleDescription): Module {
+    const module = new Module(this, description);
+    this.#modules.add(description.name, module);
+    for (const used of description.uses ?? []) this.#modules.get(used)?.holders.add(description.name, module);
+    return module;
+  }
+
+  module(name: string): Module | undefined {
+    return this.#modules.get(name);
+  }
+
+  removeModule(module: Module): void {
+    const { name, uses } = module.description;
+    for (const used of uses ?? []) void this.#modules.get(used)?.holders.delete(name);
+    void this.#modules.delete(name);
+  }
+
+  /**
+   * device_add() of a class device below sys/devices/virtual: everything that shows it, then the uevent. A device inside
+   * another one (mdev, vfio-dev) is shown by that one; `placed` then leaves out the directory.
+   */
+  addDevice(device: Device, placed = false): void {
+    if (!placed) this.#virtual.add(virtualPath(device), device.name, device);
+    if (device.devt !== undefined) this.#charDevices.add(charName(device), device);
+    this.devtmpfs.add(device);
+    if (device.subsystem instanceof Class) device.subsystem.devices.add(device.name, device);
+    this.uevents.emit('add', device);
+  }
+
+  /** device_del(): the uevent, then out of everything. The promise is for operations that still run on its files. */
+  removeDevice(device: Device, placed = false): Promise<void> | undefined {
+    this.devtmpfs.remove(device);
+    if (device.subsystem instanceof Class) void device.subsystem.devices.delete(device.name);
+    if (device.devt !== undefined) void this.#charDevices.delete(charName(device));
+    const wait = placed ? undefined : this.#virtual.delete(virtualPath(device), device.name);
+    this.uevents.emit('remove', device);
+    return wait;
+  }
+
+  #show<T>(parent: Dir, name: string, members: Members<T>): void {
+    parent.attach(new LazyDir(this.tree.allocateInos(1), name, [members], { born: Date.now() }));
+  }
+}
+
+function charName({ devt }: Device): string {
+  return `${devt?.major ?? 0}:${devt?.minor ?? 0}`;
+}
+
+function virtualPath(device: Device): string {
+  return device.directory.replace(/^\/devices\/virtual\/?/, '');
+}

@@ -1,0 +1,36 @@
+/** Misc devices: single nodes of major 10, class/misc. Source: drivers/char/misc.c. */
+import type { Awaitable, FileRequest, OpenFile } from '../kernfs/file.js';
+import { Device } from './device.js';
+import type { Machine } from './machine.js';
+
+const MISC_MAJOR = 10;
+
+export interface MiscDevice {
+  /** `vfio`: class/misc/<name>. */
+  readonly name: string;
+  readonly minor: number;
+  /** Below /dev; the name when left out. */
+  readonly nodename?: string;
+  /** Permission bits of the node. */
+  readonly mode?: number;
+  open(request: FileRequest): Awaitable<OpenFile>;
+}
+
+class MiscNode extends Device {
+  constructor(machine: Machine, private readonly misc: MiscDevice) {
+    const { name, minor, nodename, mode } = misc;
+    super(machine, name, '/devices/virtual/misc', machine.class('misc'),
+      { major: MISC_MAJOR, minor, node: nodename ?? name, ...(mode === undefined ? {} : { mode }) });
+  }
+
+  override open(request: FileRequest): Awaitable<OpenFile> {
+    return this.misc.open(request);
+  }
+}
+
+/** misc_register(): /dev/vfio/vfio, /dev/iommu. Returns misc_deregister(). */
+export function registerMisc(machine: Machine, misc: MiscDevice): () => void {
+  const device = new MiscNode(machine, misc);
+  machine.addDevice(device);
+  return () => void machine.removeDevice(device);
+}
