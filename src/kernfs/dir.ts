@@ -53,14 +53,14 @@ export class Dir extends Node {
     return this.#order;
   }
 
-  /** The child of that name; undefined where there is none (ENOENT). Makes lazy children. */
+  /** The child of that name; undefined where there is none (ENOENT), always in a removed directory. Makes lazy children. */
   lookup(name: string): Node | undefined {
-    return this.#children?.get(name);
+    return this.removed ? undefined : this.#children?.get(name);
   }
 
   /** All children in no particular order; DirReader sorts them as the kernel does. Makes no lazy children. */
   entries(): DirEntry[] {
-    return this.#children === undefined ? [] : [...this.#children.values()];
+    return this.removed || this.#children === undefined ? [] : [...this.#children.values()];
   }
 
   /** The child at a path of several components, without following links. */

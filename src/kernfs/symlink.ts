@@ -37,11 +37,11 @@ function ancestors(node: Node): Node[] {
   return chain.reverse();
 }
 
-/** The way from the directory that holds `link` to `target`, `../../bus/mdev`. */
+/** The way from the directory that holds `link` to `target`, `../../bus/mdev`; a directory above is named too: `../../mtty`. */
 export function relativePath(link: Node, target: Node): string {
   const from = ancestors(link).slice(0, -1);
   const to = ancestors(target);
   let common = 0;
-  while (common < from.length && common < to.length && from[common] === to[common]) common++;
+  while (common < from.length && common < to.length - 1 && from[common] === to[common]) common++;
   return [...from.slice(common).map(() => '..'), ...to.slice(common).map((node) => node.name)].join('/');
 }

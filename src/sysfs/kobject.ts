@@ -37,11 +37,13 @@ export class KobjectDir extends Dir {
   }
 
   override lookup(name: string): Node | undefined {
+    if (this.removed) return undefined;
     return super.lookup(name) ?? this.#live?.get(name) ?? this.#make(name);
   }
 
   override entries(): DirEntry[] {
     const entries = super.entries();
+    if (this.removed) return entries;
     for (const { group, ino } of this.#members) {
       if (group.name !== undefined) {
         if (!this.#isHidden(group.name)) entries.push({ name: group.name, ino: ino - 1, kind: 'dir' });
@@ -130,7 +132,7 @@ export class KobjectDir extends Dir {
   }
 
   #make(name: string): Node | undefined {
-    if (this.removed || this.#isHidden(name)) return undefined;
+    if (this.#isHidden(name)) return undefined;
     for (const member of this.#members) {
       const child = this.#makeFrom(member, name);
       if (child === undefined) continue;
