@@ -1,5 +1,5 @@
 /**
- * AttributeNode: the node of one attribute. KobjectDir makes it at lookup and lets it go when nobody holds it and nothing
+ * AttributeNode: the node of one attribute. A lazy directory makes it at lookup and lets it go when nobody holds it and nothing
  * was changed on it, so an attribute that nobody looks at takes no memory.
  */
 import { Errno } from '../abi/errno.js';

@@ -3,9 +3,13 @@ import { Errno } from '../../src/abi/errno.js';
 import { Tree } from '../../src/kernfs/tree.js';
 import type { Attribute } from '../../src/sysfs/attribute.js';
 import { ro, rw, wo } from '../../src/sysfs/attribute.js';
-import type { KobjectDir } from '../../src/sysfs/kobject.js';
-import { createKobject } from '../../src/sysfs/kobject.js';
+import type { Flavour } from '../../src/sysfs/attribute-node.js';
+import { SYSFS } from '../../src/sysfs/attribute-node.js';
+import type { AttributeGroup } from '../../src/sysfs/group.js';
 import { bindGroup } from '../../src/sysfs/group.js';
+import { LazyDir } from '../../src/device/lazy-dir.js';
+import { groupSpan, GroupSource } from '../../src/device/layout.js';
+import type { Dir } from '../../src/kernfs/dir.js';
 
 export class Model {
   available = 23;
@@ -78,18 +82,24 @@ const POWER: readonly Attribute<Model>[] = [
   ),
 ];
 
+/** A directory below `parent` with the attributes of these groups. */
+export function attachGroups(parent: Dir, name: string, groups: readonly AttributeGroup[], flavour: Flavour = SYSFS): LazyDir {
+  const ino = parent.tree.allocateInos(1 + groupSpan(groups));
+  return parent.attach(new LazyDir(ino, name, [new GroupSource(() => groups, ino + 1, flavour)], { born: Date.now() }));
+}
+
 export interface Fixture {
   readonly tree: Tree;
   readonly model: Model;
   /** `/sys/device` */
-  readonly device: KobjectDir;
+  readonly device: LazyDir;
 }
 
 export function buildFixture(): Fixture {
   const tree = new Tree();
   const model = new Model();
   const sys = tree.root.addDir('sys');
-  const device = createKobject(sys, 'device', [bindGroup(model, ATTRIBUTES), bindGroup(model, POWER, 'power')]);
+  const device = attachGroups(sys, 'device', [bindGroup(model, ATTRIBUTES), bindGroup(model, POWER, 'power')]);
   const target = sys.addDir('target');
   tree.addSymlink(device, 'link', target);
   return { tree, model, device };

@@ -7,11 +7,11 @@ import type { AttributeNode } from '../../src/sysfs/attribute-node.js';
 import type { Attribute, AttributeRequest } from '../../src/sysfs/attribute.js';
 import { ro, rw, wo } from '../../src/sysfs/attribute.js';
 import { bindGroup } from '../../src/sysfs/group.js';
-import type { KobjectDir } from '../../src/sysfs/kobject.js';
-import { createDebugfsDir, createKobject } from '../../src/sysfs/kobject.js';
+import { DEBUGFS } from '../../src/sysfs/attribute-node.js';
+import type { LazyDir } from '../../src/device/lazy-dir.js';
 import { Tree } from '../../src/kernfs/tree.js';
 import { fakeRequest } from '../fakes/caller.js';
-import { Gate } from '../kernfs/fixture.js';
+import { attachGroups, Gate } from '../kernfs/fixture.js';
 
 const POLL_QUIET = 0x145;
 const POLL_NEWS = 0x14f;
@@ -19,9 +19,9 @@ const fails = (code: ErrnoName) => (error: unknown) => isErrno(error, code);
 const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
 const text = (data: Uint8Array): string => new TextDecoder().decode(data);
 
-function device(...attributes: Attribute<undefined>[]): { tree: Tree; dir: KobjectDir; node: (name: string) => AttributeNode } {
+function device(...attributes: Attribute<undefined>[]): { tree: Tree; dir: LazyDir; node: (name: string) => AttributeNode } {
   const tree = new Tree();
-  const dir = createKobject(tree.root, 'device', [bindGroup(undefined, attributes)]);
+  const dir = attachGroups(tree.root, 'device', [bindGroup(undefined, attributes)]);
   return { tree, dir, node: (name) => dir.lookup(name) as AttributeNode };
 }
 
@@ -142,7 +142,7 @@ describe('poll', () => {
 
   it('notify() on what nobody looks at does nothing, and reaches named groups', () => {
     const tree = new Tree();
-    const dir = createKobject(tree.root, 'd', [bindGroup(undefined, [ro('a', () => '')], 'group')]);
+    const dir = attachGroups(tree.root, 'd', [bindGroup(undefined, [ro('a', () => '')], 'group')]);
     dir.notify('nothing');
     dir.notify('group/a');
     const file = (tree.root.find('d/group/a') as AttributeNode).open(fakeRequest(undefined, 0));
@@ -173,7 +173,6 @@ describe('removal', () => {
     const write = writer.write(fakeRequest(), 0, bytes('1')) as Promise<number>;
     const removed = tree.remove(dir);
     assert.equal(await settled(removed), 'pending');
-    assert.equal(dir.lookup('a'), undefined);
     gate.open();
     assert.equal(text(await read), 'late\n');
     assert.equal(await write, 1);
@@ -184,7 +183,7 @@ describe('removal', () => {
   it('a store that removes its own attribute is not waited for; one of many does it', async () => {
     const answers: boolean[] = [];
     const gate = new Gate();
-    const fixture: { dir?: KobjectDir } = {};
+    const fixture: { dir?: LazyDir } = {};
     const { tree, dir, node } = device(
       wo('remove', async (_, __, request: AttributeRequest) => {
         await gate.opened;
@@ -223,7 +222,7 @@ describe('removal', () => {
 describe('debugfs files', () => {
   it('have size 0, no mode check at open, EINVAL without a show and EIO once removed', () => {
     const tree = new Tree();
-    const dir = createDebugfsDir(tree.root, 'd', [bindGroup(undefined, [wo('knob', () => undefined), ro('state', () => 'RUNNING\n')])]);
+    const dir = attachGroups(tree.root, 'd', [bindGroup(undefined, [wo('knob', () => undefined), ro('state', () => 'RUNNING\n')])], DEBUGFS);
     const knob = (dir.lookup('knob') as AttributeNode).open(fakeRequest());
     const state = (dir.lookup('state') as AttributeNode).open(fakeRequest());
     assert.equal(dir.lookup('knob')?.size, 0);
