@@ -1,0 +1,404 @@
+/*
+ * The fuzz client: a process that does everything wrong to a lab, from a fixed seed.
+ *
+ *     client LAB SEED OPERATIONS
+ *
+ * It writes any bytes to any attribute, calls ioctls with any number and any argument address (unmapped, read-only, across the
+ * end of a mapping, kernel addresses), claims lengths up to 4 GiB, reads and writes at any offset, and tries to change
+ * names. It keeps out of one thing only: a number written to `remove`, since that is meant to remove.
+ *
+ * On stdout one line of JSON: operations done, how often each errno came, calls that took longer than 3 seconds. Exit
+ * status 0 unless the set-up fails. Any other end (a signal) is a finding.
+ */
+#define _GNU_SOURCE
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+#define PAGE 4096
+#define RW_PAGES 20
+#define FIRST_SLOT 512
+#define SLOTS 24
+#define FIRST_EVENTFD 400
+#define EVENTFDS 4
+#define MAX_PATHS 4096
+#define MAX_HELD 16
+#define ROUND 400
+#define VFIO(n) _IO(';', 100 + (n))
+
+static const char *lab;
+static uint64_t rng_state;
+static char *paths[MAX_PATHS], *dirs[MAX_PATHS];
+static int path_count, dir_count;
+static uint8_t *rw, *ro;
+static int held[MAX_HELD], held_count;
+static unsigned long errnos[200], slow, done;
+static unsigned long slot_serial;
+static volatile sig_atomic_t late;
+
+static uint64_t rnd(void)
+{
+	rng_state ^= rng_state >> 12;
+	rng_state ^= rng_state << 25;
+	rng_state ^= rng_state >> 27;
+	return rng_state * 0x2545F4914F6CDD1DULL;
+}
+
+static unsigned below(unsigned limit) { return (rnd() >> 33) % limit; }
+
+static void count(long result)
+{
+	done++;
+	errnos[result < 0 && errno < 200 ? errno : 0]++;
+	if (late) {
+		slow++;
+		late = 0;
+	}
+}
+
+static void on_alarm(int signal) { (void)signal; late = 1; }
+
+static void watch(int seconds)
+{
+	struct itimerval timer = { .it_value = { .tv_sec = seconds } };
+	setitimer(ITIMER_REAL, &timer, NULL);
+}
+
+static int collect(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+	(void)st;
+	(void)ftw;
+	if (type == FTW_F && path_count < MAX_PATHS) paths[path_count++] = strdup(path);
+	if (type == FTW_D && dir_count < MAX_PATHS) dirs[dir_count++] = strdup(path);
+	return 0;
+}
+
+/* A number, sometimes a plausible one. */
+static uint64_t number(void)
+{
+	static const uint64_t edges[] = {
+		0, 1, 2, 3, 7, 8, 16, 24, 32, 40, 60, 0x1000, 0xfff, 0x1001, 0xffffffffULL, 0x100000000ULL, 0xfffff000ULL,
+		0x7fffffffffffffffULL, 0x8000000000000000ULL, 0xffffffffffffffffULL, 0xfffffffffffff000ULL, 1ULL << 40, 7ULL << 40,
+	};
+	switch (below(5)) {
+	case 0: return below(64);
+	case 1: return edges[below(sizeof edges / sizeof *edges)];
+	case 2: return (uint64_t)(uintptr_t)(rw + PAGE * below(RW_PAGES));
+	case 3: return (uint64_t)below(1 << 20) * PAGE;
+	default: return rnd();
+	}
+}
+
+/* Random content for a structure: a claimed size, flags, then anything. */
+static void fill(uint8_t *at, size_t length)
+{
+	static const uint32_t sizes[] = { 0, 4, 8, 12, 15, 16, 20, 24, 32, 40, 48, 56, 64, 4096, 0x7fffffff, 0xffffffff };
+	size_t i;
+
+	for (i = 0; i + 4 <= length; i += 4) {
+		uint32_t word;
+		switch (below(6)) {
+		case 0: word = 0; break;
+		case 1: word = below(8); break;
+		case 2: word = FIRST_EVENTFD + below(EVENTFDS); break;
+		case 3: word = 1u << below(32); break;
+		case 4: word = 0xffffffff; break;
+		default: word = (uint32_t)number();
+		}
+		memcpy(at + i, &word, 4);
+	}
+	if (length >= 8 && below(8) != 0) {
+		uint32_t words[2] = { sizes[below(sizeof sizes / sizeof *sizes)], (1u << below(20)) | below(16) };
+		if (below(3) == 0) words[0] = 4 * below(40);
+		memcpy(at, words, 8);
+	}
+	for (i = 8; i + 8 <= length && i < 64; i += 8) {
+		uint64_t value = number();
+		if (below(3) == 0) memcpy(at + i, &value, 8);
+	}
+}
+
+/* An argument address of each kind. */
+static unsigned long argument(void)
+{
+	uint8_t *end = rw + PAGE * RW_PAGES;
+	unsigned room;
+
+	switch (below(16)) {
+	case 0: return 0;
+	case 1: return below(5000);
+	case 2: return rnd() & 0x7fffffffffffULL;
+	case 3: return 0xffff800000000000ULL | rnd();
+	case 4: return (unsigned long)(ro + 8 * below(PAGE / 8));
+	case 5: return (unsigned long)(ro + PAGE - below(64));
+	case 6:
+	case 7:
+		room = 1 + below(80);
+		fill(end - 128, 128);
+		return (unsigned long)(end - room);
+	case 8:
+		fill(rw, 256);
+		return (unsigned long)(rw + below(16));
+	default:
+		fill(rw + PAGE, 256);
+		return (unsigned long)(rw + PAGE);
+	}
+}
+
+/* Any bytes, often near to something that means something. Returns the length. */
+static size_t text(uint8_t *to, size_t limit)
+{
+	static const char *const words[] = {
+		"0", "1", "0\n", "1\n", "y", "n\n", "on", "off", "auto", "enforce", "observe", "track", "notify", "add", "change", "remove",
+		"STOP_COPY", "RUNNING", "RESUMING 1", "PRE_COPY 1 EBUSY", "-1", "0x10", "EBUSY", "vfio_mdev", "mtty", "\n", " ", "%s%n",
+		"12345678-1234-1234-1234-123456789abc", "12345678-1234-1234-1234-123456789ab", "{}", "../../..", "99999999999999999999",
+		"\xff\xfe", "add 12345678-1234-1234-1234-123456789abc A=1", "4294967296", "-9223372036854775808", "1 1", "=", "STOP_COPY=EIO",
+	};
+	size_t length, i;
+
+	switch (below(4)) {
+	case 0:
+		length = below(48);
+		break;
+	case 1:
+		length = below(8) == 0 ? 4090 + below(20) : below(300);
+		if (below(64) == 0) length = limit;
+		break;
+	default: {
+		const char *word = words[below(sizeof words / sizeof *words)];
+		length = strlen(word);
+		memcpy(to, word, length);
+		if (length > 0 && below(4) == 0) to[below(length)] = (uint8_t)rnd();
+		return length;
+	}
+	}
+	for (i = 0; i < length; i++) to[i] = below(2) ? (uint8_t)rnd() : 32 + below(95);
+	return length;
+}
+
+static int may_remove(const char *path, const uint8_t *data, size_t length)
+{
+	const char *name = strrchr(path, '/') + 1;
+	return strcmp(name, "remove") == 0 && length > 0 && (data[0] == '+' || (data[0] >= '0' && data[0] <= '9'));
+}
+
+/* A delay of any size is what this knob is for; the fuzzer has no time for it. */
+static int may_wait(const char *path) { return strstr(path, "delay") != NULL && strstr(path, "/mdevsim/") != NULL; }
+
+static void attribute(void)
+{
+	static uint8_t buffer[70000];
+	static const int modes[] = { O_RDONLY, O_WRONLY, O_RDWR, O_RDWR | O_TRUNC, O_WRONLY | O_APPEND, O_RDONLY | O_NONBLOCK };
+	const char *path = paths[below(path_count)];
+	int fd = open(path, modes[below(6)] | O_CLOEXEC);
+	unsigned rounds = 1 + below(3);
+
+	count(fd);
+	if (fd < 0) return;
+	while (rounds-- > 0) {
+		size_t length = text(buffer, sizeof buffer);
+		switch (below(6)) {
+		case 0: count(read(fd, buffer, below(9000))); break;
+		case 1: count(pread(fd, buffer, below(5000), (off_t)(number() >> 1))); break;
+		case 2: count(lseek(fd, (off_t)number(), below(5))); break;
+		case 3: {
+			struct pollfd poll_fd = { .fd = fd, .events = POLLIN | POLLPRI };
+			count(poll(&poll_fd, 1, 0));
+			break;
+		}
+		default:
+			if (may_remove(path, buffer, length) || may_wait(path)) break;
+			if (below(3) == 0) count(pwrite(fd, buffer, length, (off_t)(number() >> 1)));
+			else if (below(20) == 0 && strcmp(strrchr(path, '/'), "/remove") != 0)
+				count(write(fd, (void *)argument(), 1 + below(5000)));
+			else count(write(fd, buffer, length));
+		}
+	}
+	close(fd);
+}
+
+static void names(void)
+{
+	char path[PATH_MAX], other[PATH_MAX];
+	const char *dir = dirs[below(dir_count)];
+	struct stat st;
+
+	snprintf(path, sizeof path, "%s/%s%u", dir, below(2) ? "x" : "..%", below(1000));
+	snprintf(other, sizeof other, "%s/x", dirs[below(dir_count)]);
+	switch (below(9)) {
+	case 0: count(stat(path, &st)); break;
+	case 1: count(mkdir(path, 0755)); break;
+	case 2: count(unlink(paths[below(path_count)])); break;
+	case 3: count(rmdir(dir)); break;
+	case 4: count(rename(paths[below(path_count)], other)); break;
+	case 5: count(symlink("x", path)); break;
+	case 6: count(link(paths[below(path_count)], path)); break;
+	case 7: count(open(path, O_CREAT | O_RDWR | O_CLOEXEC, 0644)); break;
+	default: count(truncate(paths[below(path_count)], (off_t)number())); break;
+	}
+}
+
+static void refill_slots(void)
+{
+	char path[PATH_MAX];
+	int fd;
+
+	for (fd = FIRST_SLOT; fd < FIRST_SLOT + SLOTS; fd++) {
+		int slot;
+		if (fcntl(fd, F_GETFD) >= 0) continue;
+		snprintf(path, sizeof path, "%s/.slots/%d-%dx%lu", lab, fd, getpid(), slot_serial++);
+		slot = open(path, O_RDWR);
+		if (slot < 0) continue;
+		dup3(slot, fd, 0);
+		close(slot);
+	}
+}
+
+static void hold(int fd)
+{
+	if (fd >= 0 && held_count < MAX_HELD) held[held_count++] = fd;
+}
+
+static int open_below(const char *format, int n)
+{
+	char path[PATH_MAX], name[64];
+	snprintf(name, sizeof name, format, n);
+	snprintf(path, sizeof path, "%s/dev/%s", lab, name);
+	return open(path, O_RDWR);
+}
+
+/* Closes everything and opens a good set of descriptors again: attached groups and devices, a bound cdev, bare ones. */
+static void fresh_round(const char *const *devices, int device_count)
+{
+	int i, container, iommufd;
+
+	close_range(3, FIRST_EVENTFD - 1, 0);
+	close_range(FIRST_EVENTFD + EVENTFDS, ~0u, 0);
+	held_count = 0;
+	refill_slots();
+	for (i = 0; i < EVENTFDS; i++) {
+		if (fcntl(FIRST_EVENTFD + i, F_GETFD) >= 0) continue;
+		int fd = eventfd(0, EFD_NONBLOCK);
+		dup3(fd, FIRST_EVENTFD + i, 0);
+		close(fd);
+	}
+	container = open_below("vfio/vfio", 0);
+	hold(container);
+	iommufd = open_below("iommu", 0);
+	hold(iommufd);
+	for (i = 0; i < 4; i++) {
+		int group = open_below("vfio/%d", i);
+		if (group < 0) continue;
+		hold(group);
+		if (i == 3 || below(4) == 0) continue;
+		ioctl(group, VFIO(4), &container);
+		ioctl(container, VFIO(2), below(2) ? 3 : 1);
+		hold(ioctl(group, VFIO(6), devices[i % device_count]));
+	}
+	for (i = 0; i < 4; i++) {
+		uint32_t bind[4] = { sizeof bind, 0, (uint32_t)iommufd, 0 };
+		int cdev = open_below("vfio/devices/vfio%d", i);
+		if (cdev < 0) continue;
+		hold(cdev);
+		if (below(4) != 0) ioctl(cdev, VFIO(18), bind);
+	}
+	hold(open(paths[below(path_count)], O_RDONLY));
+	hold(open(dirs[below(dir_count)], O_RDONLY | O_DIRECTORY));
+}
+
+static void device_file(void)
+{
+	static uint8_t buffer[1 << 16];
+	int fd = held[below(held_count)];
+	int result;
+	unsigned long command;
+
+	switch (below(12)) {
+	case 0: count(pread(fd, buffer, below(5000), (off_t)((number() & 15) << 40 | below(300)))); return;
+	case 1: count(pwrite(fd, buffer, below(64), (off_t)((number() & 15) << 40 | below(300)))); return;
+	case 2: count(read(fd, buffer, below(sizeof buffer))); return;
+	case 3: count(write(fd, buffer, below(200))); return;
+	case 4: {
+		void *map = mmap(NULL, PAGE, PROT_READ, MAP_SHARED, fd, (off_t)below(10) << 40);
+		count(map == MAP_FAILED ? -1 : 0);
+		if (map != MAP_FAILED) munmap(map, PAGE);
+		return;
+	}
+	case 5: command = (uint32_t)rnd(); break;
+	case 6: command = (rnd() & 0xffffff00) | (100 + below(40)); break;
+	case 7: command = _IO(';', 0x80 + below(24)); break;
+	default: command = VFIO(below(24)); break;
+	}
+	result = ioctl(fd, command, argument());
+	count(result);
+	if (result >= FIRST_SLOT && below(2)) hold(result);
+}
+
+int main(int argc, char **argv)
+{
+	struct sigaction alarm_action = { .sa_handler = on_alarm };
+	const char *devices[8];
+	char path[PATH_MAX], *end;
+	unsigned long operations;
+	int i, device_count = 0;
+
+	if (argc < 5) return fprintf(stderr, "usage: client LAB SEED OPERATIONS DEVICE...\n"), 2;
+	lab = argv[1];
+	rng_state = strtoull(argv[2], &end, 0) * 2 + 1;
+	operations = strtoul(argv[3], &end, 0);
+	for (i = 4; i < argc && device_count < 8; i++) devices[device_count++] = argv[i];
+	for (i = 0; i < 20; i++) rnd();
+	sigaction(SIGALRM, &alarm_action, NULL);
+	signal(SIGPIPE, SIG_IGN);
+
+	rw = mmap(NULL, PAGE * (RW_PAGES + 1), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	ro = mmap(NULL, PAGE * 2, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (rw == MAP_FAILED || ro == MAP_FAILED) return perror("mmap"), 1;
+	fill(ro, PAGE);
+	mprotect(rw + PAGE * RW_PAGES, PAGE, PROT_NONE);
+	mprotect(ro, PAGE, PROT_READ);
+	mprotect(ro + PAGE, PAGE, PROT_NONE);
+
+	snprintf(path, sizeof path, "%s/sys", lab);
+	nftw(path, collect, 16, FTW_PHYS);
+	if (path_count == 0) return fprintf(stderr, "no files below %s\n", path), 1;
+
+	while (done < operations) {
+		unsigned long until = done + ROUND;
+		fresh_round(devices, device_count);
+		if (held_count == 0) return fprintf(stderr, "nothing can be opened\n"), 1;
+		while (done < until && done < operations) {
+			watch(3);
+			switch (below(8)) {
+			case 0:
+			case 1:
+			case 2: attribute(); break;
+			case 3: names(); break;
+			default: device_file(); break;
+			}
+		}
+		watch(0);
+	}
+	close_range(3, ~0u, 0);
+	printf("{\"operations\":%lu,\"slow\":%lu,\"errnos\":{", done, slow);
+	for (i = 0, end = ""; i < 200; i++) {
+		if (errnos[i] == 0) continue;
+		printf("%s\"%s\":%lu", end, i == 0 ? "0" : strerrorname_np(i), errnos[i]);
+		end = ",";
+	}
+	printf("}}\n");
+	return 0;
+}
