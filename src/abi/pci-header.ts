@@ -32,9 +32,5 @@ export const pci_header_type0 = struct('pci_header_type0', {
   max_lat: u8,
 });
 
-export const PCI_COMMAND_IO = 0x1;
-/** DEVSEL timing: medium. */
-export const PCI_STATUS_DEVSEL_MEDIUM = 0x200;
-export const PCI_BASE_ADDRESS_SPACE_IO = 0x1;
-/** Class 07 00, "communication controller, serial"; programming interface 2: 16550-compatible. */
+/** Class 07 00, "communication controller, serial". Source: include/linux/pci_ids.h. */
 export const PCI_CLASS_COMMUNICATION_SERIAL = 0x0700;

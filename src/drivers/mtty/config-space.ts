@@ -7,9 +7,8 @@
  */
 import type { FieldType } from '../../abi/layout.js';
 import { u32, u8 } from '../../abi/layout.js';
-import {
-  PCI_BASE_ADDRESS_SPACE_IO, PCI_CLASS_COMMUNICATION_SERIAL, PCI_COMMAND_IO, PCI_STATUS_DEVSEL_MEDIUM, pci_header_type0,
-} from '../../abi/pci-header.js';
+import { PCI_BASE_ADDRESS_SPACE_IO, PCI_COMMAND_IO, PCI_STATUS_DEVSEL_MEDIUM } from '../../abi/pci.js';
+import { PCI_CLASS_COMMUNICATION_SERIAL, pci_header_type0 } from '../../abi/pci-header.js';
 
 /** Bytes that REGION_INFO reports; the last byte of the standard 256 is not there. */
 export const CONFIG_SPACE_SIZE = 0xff;

@@ -3,6 +3,9 @@
  * samples/vfio-mdev/mtty.c: mtty_read(), mtty_write(), mdev_access(), mtty_get_region_info().
  */
 import { Errno } from '../../abi/errno.js';
+import {
+  VFIO_PCI_BAR0_REGION_INDEX, VFIO_PCI_BAR1_REGION_INDEX, VFIO_PCI_BAR5_REGION_INDEX, VFIO_PCI_CONFIG_REGION_INDEX,
+} from '../../abi/vfio.js';
 import type { ConfigSpace } from './config-space.js';
 import { CONFIG_SPACE_SIZE, IO_BAR_SIZE } from './config-space.js';
 import type { Uart } from './uart.js';
@@ -10,17 +13,14 @@ import type { Uart } from './uart.js';
 /** Regions are this far apart in the device file: offset = index * 2^40 + offset within the region. */
 export const REGION_STRIDE = 2 ** 40;
 
-const BAR0_REGION = 0;
-const BAR1_REGION = 1;
-const BAR5_REGION = 5;
-const CONFIG_REGION = 7;
 /** The driver keeps the offset within a BAR, and that of a config write, in 16 bits. */
 const OFFSET_LIMIT = 0x10000;
 
 /** Bytes REGION_INFO reports for a region. */
 export function regionSize(index: number, ports: number): number {
-  if (index === CONFIG_REGION) return CONFIG_SPACE_SIZE;
-  return index === BAR0_REGION || (index === BAR1_REGION && ports === 2) ? IO_BAR_SIZE : 0;
+  if (index === VFIO_PCI_CONFIG_REGION_INDEX) return CONFIG_SPACE_SIZE;
+  const isPort = index === VFIO_PCI_BAR0_REGION_INDEX || (index === VFIO_PCI_BAR1_REGION_INDEX && ports === 2);
+  return isPort ? IO_BAR_SIZE : 0;
 }
 
 /** What the regions give access to. Both ports are there on every card, whatever its type says. */
@@ -58,14 +58,14 @@ export function writeRegions(targets: RegionTargets, position: number, data: Uin
 
 function readOnce(targets: RegionTargets, position: number, out: Uint8Array): void {
   const [index, offset] = [Math.floor(position / REGION_STRIDE), position % REGION_STRIDE];
-  if (index === CONFIG_REGION) out.set(targets.config.read(offset, out.length));
-  else if (index <= BAR5_REGION) out[0] = targets.ports[index]?.read(offset % OFFSET_LIMIT) ?? 0;
+  if (index === VFIO_PCI_CONFIG_REGION_INDEX) out.set(targets.config.read(offset, out.length));
+  else if (index <= VFIO_PCI_BAR5_REGION_INDEX) out[0] = targets.ports[index]?.read(offset % OFFSET_LIMIT) ?? 0;
   else throw new Errno('EFAULT', `region ${index} cannot be read`);
 }
 
 function writeOnce(targets: RegionTargets, position: number, data: Uint8Array): void {
   const [index, offset] = [Math.floor(position / REGION_STRIDE), position % REGION_STRIDE];
-  if (index === CONFIG_REGION) targets.config.write(offset % OFFSET_LIMIT, data);
-  else if (index <= BAR5_REGION) targets.ports[index]?.write(offset % OFFSET_LIMIT, data[0] ?? 0);
+  if (index === VFIO_PCI_CONFIG_REGION_INDEX) targets.config.write(offset % OFFSET_LIMIT, data);
+  else if (index <= VFIO_PCI_BAR5_REGION_INDEX) targets.ports[index]?.write(offset % OFFSET_LIMIT, data[0] ?? 0);
   else throw new Errno('EFAULT', `region ${index} cannot be written`);
 }

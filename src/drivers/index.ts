@@ -1,0 +1,25 @@
+/** The drivers there are: one row each. A new driver is a folder beside this file and a row here. */
+import type { BlockerPolicyName } from '../blocker/policy.js';
+import type { MdevDriver } from '../mdev/driver.js';
+import { createMttyDriver } from './mtty/index.js';
+
+/** What every driver takes; each has more of its own. */
+export interface DriverOptions {
+  /** Policy of new devices' migration_block; default `track`. */
+  readonly blocker?: BlockerPolicyName | undefined;
+  /** VFIO_MIGRATION_* flags of new devices; default all that the driver can do. */
+  readonly migrationFlags?: number | undefined;
+}
+
+const DRIVERS: Readonly<Record<string, (options: DriverOptions) => MdevDriver>> = {
+  mtty: createMttyDriver,
+};
+
+export const DRIVER_NAMES: readonly string[] = Object.keys(DRIVERS);
+
+/** Throws RangeError, with a sentence for the user, for a name that is not in DRIVER_NAMES. */
+export function createDriver(name: string, options: DriverOptions = {}): MdevDriver {
+  const create = Object.hasOwn(DRIVERS, name) ? DRIVERS[name] : undefined;
+  if (create === undefined) throw new RangeError(`unknown driver '${name}': use ${DRIVER_NAMES.join(', ')}`);
+  return create(options);
+}

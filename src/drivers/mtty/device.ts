@@ -1,0 +1,147 @@
+/**
+ * MttyDevice: an mtty card as VFIO sees it. Lifetime: that of the mdev; registers, migration state and whether GET_INFO was
+ * called survive closing the device, eventfds and data files do not. samples/vfio-mdev/mtty.c: mtty_ioctl(), mtty_close().
+ */
+import { Errno } from '../../abi/errno.js';
+import {
+  VFIO_DEVICE_API_PCI_STRING, VFIO_DEVICE_FLAGS_PCI, VFIO_DEVICE_GET_INFO, VFIO_DEVICE_GET_IRQ_INFO,
+  VFIO_DEVICE_GET_REGION_INFO, VFIO_DEVICE_RESET, VFIO_DEVICE_SET_IRQS, VFIO_PCI_NUM_IRQS, VFIO_PCI_NUM_REGIONS,
+  VFIO_REGION_INFO_FLAG_READ, VFIO_REGION_INFO_FLAG_WRITE, vfio_device_info, vfio_irq_info, vfio_region_info,
+} from '../../abi/vfio.js';
+import { MigrationBlocker } from '../../blocker/blocker.js';
+import { BLOCKER_IRQ, BlockerIrq } from '../../blocker/irq.js';
+import type { BlockerPolicyName } from '../../blocker/policy.js';
+import { FaultInjector } from '../../fault/faults.js';
+import type { Caller } from '../../kernfs/caller.js';
+import type { Awaitable, FileRequest } from '../../kernfs/file.js';
+import type { VfioDeviceOps, VfioIrq } from '../../vfio/device.js';
+import { copyArgument, copyOut, ioctlTable } from '../../vfio/ioctl.js';
+import { copyIrqSet } from '../../vfio/irqs.js';
+import { MigrationMachine } from '../../vfio/migration.js';
+import { ConfigSpace } from './config-space.js';
+import { CardInterrupts, irqInfo } from './irqs.js';
+import { readRegions, REGION_STRIDE, regionSize, writeRegions } from './regions.js';
+import { checkHeader, encodeHeader, encodePorts, loadPorts, streamSize } from './stream.js';
+import { Uart } from './uart.js';
+
+export interface MttyDeviceOptions {
+  /** VFIO_MIGRATION_* flags; default all three. */
+  readonly migrationFlags?: number | undefined;
+  /** What reading a data file in PRE_COPY answers when nothing is left: 0 bytes, as mtty does, or ENOMSG, as the uAPI asks. */
+  readonly precopyEnd?: 'empty' | 'ENOMSG' | undefined;
+  /** Default `track`. */
+  readonly blocker?: BlockerPolicyName | undefined;
+}
+
+/** The lab's own interrupt index, one past the standard ones: migration_block has changed. */
+const MIGRATION_BLOCK_IRQ_INDEX = VFIO_PCI_NUM_IRQS;
+const NUM_IRQS = VFIO_PCI_NUM_IRQS + 1;
+
+export class MttyDevice implements VfioDeviceOps {
+  readonly deviceApi = VFIO_DEVICE_API_PCI_STRING;
+  /** It does no DMA, so the log stays empty. */
+  readonly dmaLogging = true;
+  readonly migration: MigrationMachine;
+  readonly blocker: MigrationBlocker;
+  readonly faults = new FaultInjector();
+  readonly #nrPorts: 1 | 2;
+  readonly #config: ConfigSpace;
+  readonly #interrupts = new CardInterrupts();
+  readonly #blockerIrq = new BlockerIrq();
+  readonly #uarts: readonly [Uart, Uart] = [new Uart(this.#interrupts), new Uart(this.#interrupts)];
+  /** mtty learns how many interrupt indexes it has when it is asked for GET_INFO, and refuses to know any before. */
+  #infoAsked = false;
+
+  constructor(nrPorts: 1 | 2, options: MttyDeviceOptions) {
+    this.#nrPorts = nrPorts;
+    this.#config = new ConfigSpace(nrPorts);
+    this.blocker = new MigrationBlocker({ policy: options.blocker, signal: () => this.#blockerIrq.signal() });
+    const ports = this.#uarts.slice(0, nrPorts);
+    this.migration = new MigrationMachine({
+      stateSize: streamSize(nrPorts),
+      header: () => encodeHeader(nrPorts),
+      checkHeader: (header) => checkHeader(header, nrPorts),
+      save: () => Buffer.concat([encodeHeader(nrPorts), encodePorts(ports)]),
+      load: (state) => loadPorts(ports, state),
+    }, {
+      hooks: [this.blocker, this.faults],
+      ...(options.migrationFlags === undefined ? {} : { flags: options.migrationFlags }),
+      ...(options.precopyEnd === undefined ? {} : { precopyEnd: options.precopyEnd }),
+    });
+    this.faults.attach(this.migration);
+  }
+
+  closeDevice(): void {
+    this.migration.close();
+    this.#interrupts.release();
+    this.#blockerIrq.release();
+  }
+
+  read(_request: FileRequest, offset: number, size: number): Uint8Array {
+    return readRegions({ config: this.#config, ports: this.#uarts }, offset, size);
+  }
+
+  write(_request: FileRequest, offset: number, data: Uint8Array): number {
+    return writeRegions({ config: this.#config, ports: this.#uarts }, offset, data);
+  }
+
+  ioctl(request: FileRequest, command: number, argument: bigint): Awaitable<number> {
+    const row = IOCTLS.get(command);
+    if (row === undefined) throw new Errno('ENOTTY');
+    return row.run(this, request, argument);
+  }
+
+  getInfo(caller: Caller, argument: bigint): number {
+    const { argsz } = copyArgument(caller, argument, vfio_device_info, 'num_irqs');
+    this.#infoAsked = true;
+    const info = { argsz, flags: VFIO_DEVICE_FLAGS_PCI, num_regions: VFIO_PCI_NUM_REGIONS, num_irqs: NUM_IRQS };
+    copyOut(caller, argument, vfio_device_info, info, 'num_irqs');
+    return 0;
+  }
+
+  getRegionInfo(caller: Caller, argument: bigint): number {
+    const info = copyArgument(caller, argument, vfio_region_info, 'offset');
+    if (info.index >= VFIO_PCI_NUM_REGIONS) throw new Errno('EINVAL');
+    info.flags = VFIO_REGION_INFO_FLAG_READ | VFIO_REGION_INFO_FLAG_WRITE;
+    info.size = BigInt(regionSize(info.index, this.#nrPorts));
+    info.offset = BigInt(info.index * REGION_STRIDE);
+    copyOut(caller, argument, vfio_region_info, info);
+    return 0;
+  }
+
+  getIrqInfo(caller: Caller, argument: bigint): number {
+    const info = copyArgument(caller, argument, vfio_irq_info, 'count');
+    if (!this.#infoAsked) throw new Errno('EINVAL');
+    copyOut(caller, argument, vfio_irq_info, { ...info, ...irqInfoOf(info.index) });
+    return 0;
+  }
+
+  setIrqs(caller: Caller, argument: bigint): number {
+    const change = copyIrqSet(caller, argument, (index) => this.#interruptsOf(index));
+    if (change.index === MIGRATION_BLOCK_IRQ_INDEX) this.#blockerIrq.set(caller, change);
+    else this.#interrupts.change(caller, change);
+    return 0;
+  }
+
+  /** Registers stay as they are: the card's reset is one of the migration state only. */
+  reset(): number {
+    this.migration.reset();
+    return 0;
+  }
+
+  /** The driver takes the number of indexes for the number of interrupts in each; what is too many it finds out later. */
+  #interruptsOf(index: number): number | undefined {
+    if (index >= NUM_IRQS) return undefined;
+    return this.#infoAsked ? VFIO_PCI_NUM_IRQS : 0;
+  }
+}
+
+const IOCTLS = ioctlTable<MttyDevice>([
+  [VFIO_DEVICE_GET_INFO, 'VFIO_DEVICE_GET_INFO', (device, { caller }, argument) => device.getInfo(caller, argument)],
+  [VFIO_DEVICE_GET_REGION_INFO, 'VFIO_DEVICE_GET_REGION_INFO', (device, { caller }, argument) => device.getRegionInfo(caller, argument)],
+  [VFIO_DEVICE_GET_IRQ_INFO, 'VFIO_DEVICE_GET_IRQ_INFO', (device, { caller }, argument) => device.getIrqInfo(caller, argument)],
+  [VFIO_DEVICE_SET_IRQS, 'VFIO_DEVICE_SET_IRQS', (device, { caller }, argument) => device.setIrqs(caller, argument)],
+  [VFIO_DEVICE_RESET, 'VFIO_DEVICE_RESET', (device) => device.reset()],
+]);
+
+const irqInfoOf = (index: number): VfioIrq => index === MIGRATION_BLOCK_IRQ_INDEX ? BLOCKER_IRQ : irqInfo(index);
