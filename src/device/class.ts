@@ -5,6 +5,7 @@ import type { Device, Subsystem } from './device.js';
 import { DeviceIno } from './device.js';
 import { LazyDir, Members } from './lazy-dir.js';
 import { relativePath } from './path.js';
+import type { UeventSource } from './uevent.js';
 
 /** A list of links to devices in the directory `path`, with the number that those links have in a device's block. */
 export function deviceLinks(path: string, place: DeviceIno): Members<Device> {
@@ -12,7 +13,8 @@ export function deviceLinks(path: string, place: DeviceIno): Members<Device> {
     (ino, name, device) => new Symlink(ino, name, relativePath(path, device.path)));
 }
 
-export class Class implements Subsystem {
+export class Class implements Subsystem, UeventSource {
+  readonly subsystemName = 'class';
   readonly name: string;
   readonly path: string;
   readonly devices: Members<Device>;
@@ -24,5 +26,9 @@ export class Class implements Subsystem {
     this.path = `/class/${name}`;
     this.devices = deviceLinks(this.path, DeviceIno.Subsystem);
     this.dir = parent.attach(new LazyDir(parent.tree.allocateInos(1), name, [this.devices], { born: Date.now() }));
+  }
+
+  ueventVariables(): readonly string[] {
+    return [];
   }
 }

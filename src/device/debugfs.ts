@@ -5,21 +5,20 @@ import type { AttributeGroup } from '../sysfs/group.js';
 import { LazyDir, Members } from './lazy-dir.js';
 import { GroupSource } from './layout.js';
 
-/** What a directory below sys/kernel/debug/<subsystem>/ shows. */
-export interface DebugEntry {
-  /** Of the directory; its groups have the numbers after it. */
-  readonly ino: number;
-  readonly born: number;
-  groups(): readonly AttributeGroup[];
+/** How an object is shown in sys/kernel/debug/<subsystem>/. */
+export interface DebugView<T> {
+  /** Number of the directory; those of its groups come after it. */
+  ino(item: T): number;
+  /** ms since the epoch. */
+  born(item: T): number;
+  groups(item: T): readonly AttributeGroup[];
 }
 
-export type DebugDirectory = Members<DebugEntry>;
-
-/** sys/kernel/debug/<name>: one directory per entry. */
-export function debugDirectory(debugfs: Dir, name: string): DebugDirectory {
-  const entries = new Members<DebugEntry>('dir', (entry) => entry.ino, (ino, entryName, entry) => {
-    const source = new GroupSource(() => entry.groups(), ino + 1, DEBUGFS, 'newest');
-    return new LazyDir(ino, entryName, [source], { born: entry.born, order: 'newest' });
+/** A new sys/kernel/debug/<name> with one directory per member. `debugfs` is Machine.debugfs. */
+export function debugDirectory<T>(debugfs: Dir, name: string, view: DebugView<T>): Members<T> {
+  const entries = new Members<T>('dir', (item) => view.ino(item), (ino, entryName, item) => {
+    const source = new GroupSource(() => view.groups(item), ino + 1, DEBUGFS, 'newest');
+    return new LazyDir(ino, entryName, [source], { born: view.born(item), order: 'newest' });
   });
   const ino = debugfs.tree.allocateInos(1);
   debugfs.attach(new LazyDir(ino, name, [entries], { born: Date.now(), order: 'newest' }));

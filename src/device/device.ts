@@ -33,34 +33,36 @@ export interface DeviceNumber {
   /** Below /dev, `vfio/0`. */
   readonly node: string;
   /** Permission bits of the node where they are not 0600; uevents then have DEVMODE. */
-  readonly mode?: number;
+  readonly mode?: number | undefined;
 }
 
 /** The numbers of a device's block that belong to nodes outside its directory; the directory itself has the first. */
-export enum DeviceIno { Directory, Subsystem, CharLink, Node, Driver, Type, Group, Debug, Faults, Layout }
+export enum DeviceIno { Directory, Subsystem, CharLink, Node, Driver, Type, Group, Compat, Layout }
 
-export class Device implements UeventSource {
+export abstract class Device implements UeventSource {
   readonly machine: Machine;
-  readonly name: string;
-  /** Directory that holds it, `/devices/virtual/vfio`. */
-  readonly directory: string;
-  readonly subsystem: Subsystem;
-  readonly devt: DeviceNumber | undefined;
   /** First number of the block. */
   readonly ino: number;
-  /** ms since the epoch. */
-  readonly born = Date.now();
   power: PowerState | undefined = undefined;
+  /** device_del() has begun: the common attributes and links are gone. */
+  deleted = false;
 
-  constructor(machine: Machine, name: string, directory: string, subsystem: Subsystem, devt?: DeviceNumber, extraInos = 0) {
+  /** `extraInos`: how many numbers the subclass needs after those of the common layout. */
+  constructor(machine: Machine, extraInos = 0) {
     this.machine = machine;
-    this.name = name;
-    this.directory = directory;
-    this.subsystem = subsystem;
-    this.devt = devt;
     this.ino = machine.tree.allocateInos(DeviceIno.Layout + DEVICE.span + extraInos);
   }
 
+  abstract readonly name: string;
+  /** Directory that holds it, `/devices/virtual/vfio`. */
+  abstract readonly directory: string;
+  abstract readonly subsystem: Subsystem;
+  /** ms since the epoch. */
+  abstract readonly born: number;
+
+  get devt(): DeviceNumber | undefined {
+    return undefined;
+  }
   /** Below /sys. */
   get path(): string {
     return `${this.directory}/${this.name}`;
@@ -123,10 +125,12 @@ export function synthesize(machine: Machine, source: UeventSource, data: Uint8Ar
   }
 }
 
+const present = ({ deleted }: Device): boolean => !deleted;
+
 const DEVICE: Layout<Device> = new Layout<Device>([
   attribute(rw('uevent', (device) => device.ueventVariables().map((line) => `${line}\n`).join(''),
-    (device, data) => synthesize(device.machine, device, data))),
-  directory('power', POWER),
-  attribute(ro('dev', ({ devt }) => (devt === undefined ? '' : `${devt.major}:${devt.minor}\n`)), ({ devt }) => devt !== undefined),
-  link('subsystem', (device) => relativePath(device.path, device.subsystem.path)),
+    (device, data) => synthesize(device.machine, device, data)), present),
+  directory('power', POWER, present),
+  attribute(ro('dev', ({ devt }) => (devt === undefined ? '' : `${devt.major}:${devt.minor}\n`)), ({ devt, deleted }) => devt !== undefined && !deleted),
+  link('subsystem', (device) => relativePath(device.path, device.subsystem.path), present),
 ]);

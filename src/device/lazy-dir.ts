@@ -32,7 +32,7 @@ export interface LazyDirOptions {
 }
 
 export class LazyDir extends Dir {
-  readonly #sources: readonly ChildSource[];
+  #sources: readonly ChildSource[];
   readonly #since: number | undefined;
   #live: Map<string, Node> | undefined = undefined;
   /** Names that a source still gives but that were removed one by one (an attribute that removed itself). */
@@ -43,6 +43,12 @@ export class LazyDir extends Dir {
     this.#sources = sources;
     this.#since = options.born;
     for (const source of sources) source.shownBy?.(this);
+  }
+
+  /** For directories that are made once; those of objects get all sources when they are made. */
+  addSource(source: ChildSource): void {
+    this.#sources = [...this.#sources, source];
+    source.shownBy?.(this);
   }
 
   override get born(): number {

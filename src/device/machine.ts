@@ -10,8 +10,6 @@ import { Class } from './class.js';
 import type { Device } from './device.js';
 import { DeviceIno } from './device.js';
 import { DeviceDirs } from './device-dirs.js';
-import type { DebugDirectory } from './debugfs.js';
-import { debugDirectory } from './debugfs.js';
 import { Devtmpfs } from './devtmpfs.js';
 import { IommuGroups } from './iommu-group.js';
 import { KernelLog } from './klog.js';
@@ -34,7 +32,6 @@ export class Machine {
   readonly #classParent: Dir;
   readonly #busParent: Dir;
   readonly #classes = new Map<string, Class>();
-  readonly #debug = new Map<string, DebugDirectory>();
   readonly #virtual: DeviceDirs<Device>;
   readonly #charDevices: Members<Device>;
   readonly #modules: Members<Module>;
@@ -83,15 +80,6 @@ export class Machine {
   /** bus_register(): a new sys/bus/<name>. */
   addBus(name: string): Bus {
     return new Bus(this, this.#busParent, name);
-  }
-
-  /** sys/kernel/debug/<name>/ with one directory per entry, made at first use. */
-  debugDirectory(name: string): DebugDirectory {
-    const known = this.#debug.get(name);
-    if (known !== undefined) return known;
-    const made = debugDirectory(this.debugfs, name);
-    this.#debug.set(name, made);
-    return made;
   }
 
   addModule(description: ModuleDescription): Module {

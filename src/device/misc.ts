@@ -1,5 +1,6 @@
 /** Misc devices: single nodes of major 10, class/misc. Source: drivers/char/misc.c. */
 import type { Awaitable, FileRequest, OpenFile } from '../kernfs/file.js';
+import type { DeviceNumber } from './device.js';
 import { Device } from './device.js';
 import type { Machine } from './machine.js';
 
@@ -17,10 +18,20 @@ export interface MiscDevice {
 }
 
 class MiscNode extends Device {
+  readonly directory = '/devices/virtual/misc';
+  readonly subsystem = this.machine.class('misc');
+  readonly born = Date.now();
+
   constructor(machine: Machine, private readonly misc: MiscDevice) {
-    const { name, minor, nodename, mode } = misc;
-    super(machine, name, '/devices/virtual/misc', machine.class('misc'),
-      { major: MISC_MAJOR, minor, node: nodename ?? name, ...(mode === undefined ? {} : { mode }) });
+    super(machine);
+  }
+
+  get name(): string {
+    return this.misc.name;
+  }
+  override get devt(): DeviceNumber {
+    const { name, minor, nodename, mode } = this.misc;
+    return { major: MISC_MAJOR, minor, node: nodename ?? name, mode };
   }
 
   override open(request: FileRequest): Awaitable<OpenFile> {

@@ -29,6 +29,8 @@ export interface Caller extends CallerMemory {
   readonly pid: number;
   readonly uid: number;
   readonly gid: number;
+  /** The thread's name (/proc/<tid>/comm) for log lines; undefined when it is not known. Optional: fakes need not have it. */
+  readonly comm?: string | undefined;
   /** The caller's memory for later use (DMA). */
   memory(): CallerMemory;
   /**

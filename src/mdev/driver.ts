@@ -29,6 +29,8 @@ export interface MdevIdentity {
   readonly uuid: string;
   /** Kernel log line of this device. */
   log(message: string): void;
+  /** sysfs_notify(): wakes those who poll an attribute of the device's directory (`migration_block`). Absent in tests' fakes. */
+  notify?(attribute: string): void;
 }
 
 /** A probed mdev. */

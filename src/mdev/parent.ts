@@ -1,0 +1,54 @@
+/** MdevParent: the fake physical device with its types and mdevs. Source: drivers/vfio/mdev/mdev_core.c: mdev_register_parent(). */
+import type { Class } from '../device/class.js';
+import { Device } from '../device/device.js';
+import type { Driver } from '../device/driver.js';
+import type { ChildSource } from '../device/lazy-dir.js';
+import { Members } from '../device/lazy-dir.js';
+import { GroupSource, groupSpan, Layout, LayoutSource, sourced } from '../device/layout.js';
+import type { MdevCore } from './core.js';
+import type { MdevDevice } from './device.js';
+import type { MdevDriver, MdevParentOps } from './driver.js';
+import { MdevType } from './type.js';
+
+export class MdevParent extends Device {
+  readonly core: MdevCore;
+  /** sys/bus/mdev/drivers/<driver> */
+  readonly driver: Driver;
+  readonly name: string;
+  readonly directory: string;
+  readonly subsystem: Class;
+  readonly born = Date.now();
+  readonly ops: MdevParentOps;
+  /** Directories of mdev_supported_types. */
+  readonly types: Members<MdevType>;
+  /** Directories of its mdevs, in its own directory. */
+  readonly children: Members<MdevDevice>;
+  readonly #declared: MdevDriver;
+
+  constructor(core: MdevCore, driver: Driver, declared: MdevDriver, number: number, subsystem: Class) {
+    super(core.machine, PARENT.span + groupSpan(declared.parentGroups ?? []));
+    const path = declared.parentPath(number).split('/');
+    this.core = core;
+    this.driver = driver;
+    this.#declared = declared;
+    this.name = path.pop() ?? declared.name;
+    this.directory = `/devices/${path.join('/')}`;
+    this.subsystem = subsystem;
+    this.ops = declared.createParent(number);
+    this.types = new Members<MdevType>('dir', (type) => type.ino, (_ino, _name, type) => type.makeDirectory());
+    this.children = new Members<MdevDevice>('dir', (mdev) => mdev.ino, (_ino, _name, mdev) => mdev.makeDirectory());
+    for (const description of this.ops.types) this.types.add(description.name, new MdevType(this, description));
+  }
+
+  override sources(): ChildSource[] {
+    const groups = this.#declared.parentGroups ?? [];
+    return [
+      ...super.sources(),
+      new LayoutSource(PARENT, this, this.extraIno),
+      new GroupSource(() => groups, this.extraIno + PARENT.span),
+      this.children,
+    ];
+  }
+}
+
+const PARENT: Layout<MdevParent> = new Layout<MdevParent>([sourced('mdev_supported_types', ({ types }) => [types])]);

@@ -1,0 +1,100 @@
+/** MdevRegistration: a loaded driver with its parents. Loading and unloading in the order of samples/vfio-mdev/mtty.c. */
+import { Errno } from '../abi/errno.js';
+import { Driver } from '../device/driver.js';
+import type { Module } from '../device/module.js';
+import type { Awaitable } from '../kernfs/file.js';
+import { interruptible } from '../kernfs/interrupt.js';
+import type { AttributeRequest } from '../sysfs/attribute.js';
+import type { Device } from '../device/device.js';
+import type { UeventAction, UeventSource } from '../device/uevent.js';
+import type { MdevCore } from './core.js';
+import { MdevDevice } from './device.js';
+import type { MdevDriver } from './driver.js';
+import { unbindDriver } from './lifecycle.js';
+import { MdevParent } from './parent.js';
+import type { MdevType } from './type.js';
+
+export class MdevRegistration {
+  readonly core: MdevCore;
+  readonly driver: MdevDriver;
+  readonly parents: readonly MdevParent[];
+  readonly #bound: Driver;
+  readonly #module: Module;
+  readonly #className: string;
+  #unregistered = false;
+
+  /** Only MdevCore.registerDriver() makes one. */
+  constructor(core: MdevCore, driver: MdevDriver, parents: number) {
+    const { machine, bus } = core;
+    this.core = core;
+    this.driver = driver;
+    this.#className = driver.parentClass ?? driver.name;
+    this.#bound = new Driver(bus, driver.name, driver.name, detach);
+    this.#module = machine.addModule({ name: driver.name, version: '0.1', uses: ['vfio', 'mdev'] });
+    bus.drivers.add(driver.name, this.#bound);
+    this.#module.drivers.add(`${bus.name}:${driver.name}`, this.#bound);
+    this.#emit('add', this.#bound);
+    const parentClass = machine.class(this.#className);
+    this.#emit('add', parentClass);
+    this.parents = Array.from({ length: parents }, (_, n) => new MdevParent(core, this.#bound, driver, n, parentClass));
+    for (const parent of this.parents) {
+      machine.addDevice(parent);
+      core.parents.add(parent.name, parent);
+      this.#emit('change', parent, ['MDEV_STATE=registered']);
+      parent.log('MDEV: Registered');
+    }
+    this.#emit('add', this.#module);
+  }
+
+  /** The type of that name (`mtty-1`) of the first parent or of the named one. Throws ENODEV where there is none. */
+  type(name: string, parentName?: string): MdevType {
+    const parent = parentName === undefined ? this.parents[0] : this.parents.find((each) => each.name === parentName);
+    const type = parent?.types.get(name);
+    if (type === undefined) throw new Errno('ENODEV', `no type ${name}${parentName === undefined ? '' : ` on ${parentName}`}`);
+    return type;
+  }
+
+  /**
+   * Unloads the driver: removes all its devices, then its parents. Throws EAGAIN, as delete_module(2), while one of its
+   * devices is open; then nothing has changed.
+   */
+  unregister(): Awaitable<void> {
+    if (this.#unregistered) return undefined;
+    const devices = this.parents.flatMap((parent) => [...parent.children.values()]);
+    if (devices.some((device) => device.inUse)) throw new Errno('EAGAIN', `a device of ${this.driver.name} is open`);
+    this.#unregistered = true;
+    for (const parent of this.parents) parent.log('MDEV: Unregistering');
+    const waits = devices.map((device) => this.core.remove(device)).filter((wait) => wait !== undefined);
+    if (waits.length === 0) return this.#unloaded();
+    return Promise.all(waits).then(() => this.#unloaded());
+  }
+
+  #unloaded(): void {
+    const { core } = this;
+    const { machine, bus } = core;
+    for (const parent of this.parents) {
+      this.#emit('change', parent, ['MDEV_STATE=unregistered']);
+      void core.parents.delete(parent.name);
+      void machine.removeDevice(parent);
+    }
+    void bus.drivers.delete(this.driver.name);
+    this.#emit('remove', this.#bound);
+    const parentClass = machine.class(this.#className);
+    machine.removeClass(this.#className);
+    this.#emit('remove', parentClass);
+    machine.removeModule(this.#module);
+    this.#emit('remove', this.#module);
+    core.forget(this);
+  }
+
+  #emit(action: UeventAction, source: UeventSource, env: readonly string[] = []): void {
+    this.core.machine.uevents.emit(action, source, env);
+  }
+}
+
+/** device_driver_detach(): as a removal's, the wait for a device in use ends with EINTR when the caller is interrupted. */
+function detach(device: Device, request: AttributeRequest): Awaitable<void> {
+  if (!(device instanceof MdevDevice)) throw new Errno('ENODEV');
+  const wait = unbindDriver(device, request.caller);
+  return wait === undefined ? undefined : interruptible(wait, request.signal);
+}
