@@ -3,8 +3,19 @@ import type { Awaitable, FileRequest, OpenFile } from './file.js';
 import { Node } from './node.js';
 
 export abstract class FileNode extends Node {
+  readonly #mode: number;
+
+  /** `mode`: permission bits. */
+  protected constructor(ino: number, name: string, mode: number) {
+    super(ino, name);
+    this.#mode = mode;
+  }
+
   override get kind(): 'file' {
     return 'file';
+  }
+  override get defaultMode(): number {
+    return this.#mode;
   }
 
   /**
@@ -19,17 +30,11 @@ export type OpenFunction = (request: FileRequest, node: SimpleFile) => Awaitable
 
 /** A file whose open() is a function: device nodes (`/dev/vfio/vfio`) and other singletons. */
 export class SimpleFile extends FileNode {
-  readonly #mode: number;
   readonly #open: OpenFunction;
 
   constructor(ino: number, name: string, mode: number, open: OpenFunction) {
-    super(ino, name);
-    this.#mode = mode;
+    super(ino, name, mode);
     this.#open = open;
-  }
-
-  override get defaultMode(): number {
-    return this.#mode;
   }
 
   override open(request: FileRequest): Awaitable<OpenFile> {

@@ -37,15 +37,12 @@ export class AttributeNode extends FileNode {
   #event = 1;
 
   constructor(ino: number, attribute: Attribute<unknown>, owner: unknown, flavour: Flavour) {
-    super(ino, attribute.name);
+    super(ino, attribute.name, attribute.mode);
     this.attribute = attribute;
     this.owner = owner;
     this.flavour = flavour;
   }
 
-  override get defaultMode(): number {
-    return this.attribute.mode;
-  }
   override get size(): number {
     return this.flavour.size;
   }
