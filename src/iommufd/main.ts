@@ -1,0 +1,55 @@
+/**
+ * /dev/iommu: the table of commands and the open file. Source: drivers/iommu/iommufd/main.c.
+ */
+import { Errno } from '../abi/errno.js';
+import type { FileRequest, OpenFile } from '../kernfs/file.js';
+import { userSize } from './command.js';
+import type { Command } from './command.js';
+import { IommufdContext } from './context.js';
+import type { IommufdOptions } from './context.js';
+import { HWPT_COMMANDS } from './hwpt-commands.js';
+import { IOAS_COMMANDS } from './ioas-commands.js';
+
+/** Every command of 6.12, by number. */
+export const IOMMUFD_COMMANDS: ReadonlyMap<number, Command> =
+  new Map([...IOAS_COMMANDS, ...HWPT_COMMANDS].map((row) => [row.number, row]));
+
+/** _IOC_NR() of the first command and of the first number after the last. */
+const FIRST_NR = 0x80;
+const END_NR = 0x8f;
+
+/**
+ * VFIO's own ioctls on an iommufd, which then stands for a container (drivers/iommu/iommufd/vfio_compat.c). The vfio
+ * folder passes it in; throws ENOTTY for a number that it does not know.
+ */
+export type VfioCompat = (context: IommufdContext, request: FileRequest, command: number, argument: bigint) => number;
+
+export class IommufdFile implements OpenFile {
+  readonly kind = 'iommufd';
+  readonly stream = true;
+  readonly context: IommufdContext;
+  readonly #compat: VfioCompat | undefined;
+
+  constructor(options: IommufdOptions = {}, compat?: VfioCompat) {
+    this.context = new IommufdContext(options);
+    this.#compat = compat;
+  }
+
+  async ioctl(request: FileRequest, number: number, argument: bigint): Promise<number> {
+    const nr = number & 0xff;
+    if (nr < FIRST_NR || nr >= END_NR) {
+      if (this.#compat === undefined) throw new Errno('ENOTTY');
+      return this.#compat(this.context, request, number, argument);
+    }
+    const size = userSize(request.caller, argument);
+    const row = IOMMUFD_COMMANDS.get(number);
+    if (row === undefined) throw new Errno('ENOTTY');
+    if (size < row.minimum) throw new Errno('EINVAL', `${row.name}: size ${size}`);
+    await row.run(this.context, request.caller, argument, size);
+    return 0;
+  }
+
+  release(): void {
+    this.context.drop();
+  }
+}
