@@ -1,0 +1,163 @@
+/**
+ * mountTree(): a tree of nodes becomes a mounted file system. As root (or root of a user namespace) by mount(2), otherwise
+ * through fusermount3.
+ */
+import { lstatSync, mkdirSync } from 'node:fs';
+import { Errno, isErrno } from '../src/abi/errno.js';
+import { S_IFDIR } from '../src/kernfs/node.js';
+import type { Tree } from '../src/kernfs/tree.js';
+import { getAffinity } from '../src/sys/affinity.js';
+import { Fd } from '../src/sys/fd.js';
+import { openFd } from '../src/sys/io.js';
+import { MS_NODEV, MS_NOSUID, mount, umountAsync } from '../src/sys/mount.js';
+import { AdaptivePoll } from './adaptive-poll.js';
+import { FuseChannel } from './channel.js';
+import { FusermountError, fusermount, fuserumount } from './fusermount.js';
+import { LAB_TYPE, isStale, labMountAt, mountPath } from './mountinfo.js';
+import { serve } from './serve.js';
+import { Session } from './session.js';
+
+export interface MountOptions {
+  /** Let other users in. Default: when we are root. */
+  readonly allowOther?: boolean;
+  /** Longest time to keep asking for the next request, microseconds; 0 switches it off. Default 100 (adaptive-poll.ts). */
+  readonly pollWindow?: number;
+  /** Make the directory when it is missing. Default false. */
+  readonly create?: boolean;
+}
+
+/** What the operator reads: what was wanted, what is, what to do. */
+export class MountError extends Error {
+  override readonly name = 'MountError';
+}
+
+export interface Mount {
+  /** Absolute, without links. */
+  readonly dir: string;
+  /** Resolves with the reason when the mount is over, however it came. */
+  readonly ended: Promise<string>;
+  /** Resolves when the kernel knows of every change of the tree so far. */
+  settled(): Promise<void>;
+  /** Idempotent. Resolves when every file is released. */
+  unmount(): Promise<void>;
+  /** Numbers for tests and diagnosis. */
+  stats(): MountStats;
+}
+
+export interface MountStats {
+  readonly inodes: number;
+  readonly handles: number;
+  readonly pending: number;
+  readonly slots: number;
+  readonly boundSlots: number;
+}
+
+/** Mounts `tree` at `dir` and serves it from this process's event loop. Throws MountError. */
+export async function mountTree(tree: Tree, dir: string, options: MountOptions = {}): Promise<Mount> {
+  if (options.create === true) mkdirSync(dir, { recursive: true });
+  const path = await freeDirectory(dir);
+  const fd = attach(path, options.allowOther ?? process.getuid?.() === 0);
+  const channel = new FuseChannel(fd);
+  const session = new Session(tree, channel);
+  const window = options.pollWindow;
+  const poll = new AdaptivePoll({ cpus: getAffinity().length, ...(window === undefined ? {} : { window }) });
+  serve(session, channel, poll);
+  await Promise.race([session.whenReady, session.whenEnded]);
+  if (session.ended) throw new MountError(`mounting ${path} failed: ${await session.whenEnded}`);
+  let unmounting: Promise<void> | undefined;
+  return {
+    dir: path,
+    ended: session.whenEnded,
+    settled: async () => session.notices.settled(),
+    unmount: () => (unmounting ??= detach(path, session)),
+    stats: () => ({
+      inodes: session.inodes.size, handles: session.handles.count, pending: session.pendingCount,
+      slots: session.slots.openCount, boundSlots: session.slots.boundCount,
+    }),
+  };
+}
+
+/** Unmounts the lab at `dir`, also one whose server is gone. Throws MountError when there is none. */
+export async function umountLab(dir: string): Promise<void> {
+  const found = labMountAt(dir);
+  if (found === undefined) throw new MountError(`no lab is mounted at ${mountPath(dir)}`);
+  await detachPath(found.dir);
+}
+
+/** Checks the directory, and clears away a lab whose server died. */
+async function freeDirectory(dir: string): Promise<string> {
+  let path: string;
+  try {
+    path = mountPath(dir);
+  } catch (error) {
+    throw new MountError(`cannot mount at ${dir}: ${(error as Error).message}`);
+  }
+  if (labMountAt(path) !== undefined) {
+    if (!(await isStale(path))) throw new MountError(`a lab is already mounted at ${path}; end it with: mdevsim umount ${path}`);
+    await detachPath(path);
+  }
+  let isDirectory: boolean;
+  try {
+    isDirectory = lstatSync(path).isDirectory();
+  } catch (error) {
+    throw new MountError(`cannot mount at ${path}: ${(error as Error).message}`);
+  }
+  if (!isDirectory) throw new MountError(`cannot mount at ${path}: it is no directory`);
+  return path;
+}
+
+function attach(dir: string, allowOther: boolean): Fd {
+  const common = ['default_permissions', ...(allowOther ? ['allow_other'] : [])];
+  let fd: Fd;
+  try {
+    fd = new Fd(openFd('/dev/fuse', O_RDWR));
+  } catch (error) {
+    const hint = isErrno(error, 'ENOENT') ? 'load the kernel module (modprobe fuse), or pass --device /dev/fuse to the container'
+      : 'make it accessible (chmod 666 /dev/fuse)';
+    throw new MountError(`cannot open /dev/fuse (${describe(error)}): ${hint}`);
+  }
+  const options = [`fd=${fd.fd}`, `rootmode=${(S_IFDIR | ROOT_MODE).toString(8)}`, `user_id=${process.getuid?.() ?? 0}`,
+    `group_id=${process.getgid?.() ?? 0}`, ...common];
+  try {
+    mount('mdevsim', dir, LAB_TYPE, MS_NOSUID | MS_NODEV, options.join(','));
+    return fd;
+  } catch (error) {
+    fd.close();
+    if (!isErrno(error, 'EPERM')) throw new MountError(`cannot mount at ${dir}: ${describe(error)}`);
+  }
+  if (process.getuid?.() === 0) {
+    throw new MountError(`cannot mount at ${dir} (EPERM): CAP_SYS_ADMIN is missing; in a container add --cap-add SYS_ADMIN`);
+  }
+  try {
+    return fusermount(dir, [...common, 'fsname=mdevsim', 'subtype=mdevsim', 'nosuid', 'nodev'].join(','));
+  } catch (error) {
+    if (error instanceof FusermountError) throw new MountError(`cannot mount at ${dir}: ${error.message}`);
+    throw error;
+  }
+}
+
+/** Takes the mount out of the name space first, so that nobody comes in any more; then ends the session. */
+async function detach(dir: string, session: Session): Promise<void> {
+  if (!session.ended) await detachPath(dir).catch(() => undefined);
+  session.end('unmounted');
+}
+
+async function detachPath(dir: string): Promise<void> {
+  try {
+    await umountAsync(dir);
+  } catch (error) {
+    if (isErrno(error, 'EINVAL')) return;
+    if (!isErrno(error, 'EPERM')) throw new MountError(`cannot unmount ${dir}: ${describe(error)}`);
+    try {
+      fuserumount(dir);
+    } catch (failed) {
+      throw new MountError(`cannot unmount ${dir}: ${(failed as Error).message}`);
+    }
+  }
+}
+
+const describe = (error: unknown): string => (error instanceof Errno ? error.code : String(error));
+
+const O_RDWR = 2;
+const ROOT_MODE = 0o755;
+

@@ -1,0 +1,57 @@
+/** Labs among the mounts of this process's namespace, and whether their server lives. */
+import { readFileSync } from 'node:fs';
+import { stat } from 'node:fs/promises';
+import { dirname, basename, join, resolve } from 'node:path';
+import { realpathSync } from 'node:fs';
+
+/** File system type of a lab, as in /proc/self/mountinfo. */
+export const LAB_TYPE = 'fuse.mdevsim';
+
+export interface LabMount {
+  readonly dir: string;
+  /** Mount id in this namespace. */
+  readonly id: number;
+}
+
+/** Mount points have space, tab, newline and backslash as \ooo. */
+const unescape = (text: string): string => text.replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)));
+
+/** Labs in the text of a mountinfo file, in the order of mounting. Source: Documentation/filesystems/proc.rst. */
+export function parseMountInfo(text: string): LabMount[] {
+  return text.split('\n').flatMap((line) => {
+    const [left, right] = line.split(' - ');
+    const fields = left?.split(' ') ?? [];
+    const dir = fields[4];
+    return right?.split(' ')[0] === LAB_TYPE && dir !== undefined ? [{ dir: unescape(dir), id: Number(fields[0]) }] : [];
+  });
+}
+
+export function listLabMounts(): LabMount[] {
+  return parseMountInfo(readFileSync('/proc/self/mountinfo', 'utf8'));
+}
+
+/** The absolute path without links, found without touching what is mounted there. */
+export function mountPath(dir: string): string {
+  const path = resolve(dir);
+  return path === '/' ? path : join(realpathSync(dirname(path)), basename(path));
+}
+
+/** The lab that is mounted at exactly that directory. */
+export function labMountAt(dir: string): LabMount | undefined {
+  const path = mountPath(dir);
+  return listLabMounts().filter((mount) => mount.dir === path).at(-1);
+}
+
+/** Whether a lab's server is gone: the kernel then answers ENOTCONN at once. Asked from a worker thread, 2 s at most. */
+export async function isStale(dir: string): Promise<boolean> {
+  const answer = stat(dir).then(() => false, (error: NodeJS.ErrnoException) => error.code === 'ENOTCONN');
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<boolean>((settle) => {
+    timer = setTimeout(() => settle(false), 2000);
+  });
+  try {
+    return await Promise.race([answer, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}

@@ -1,0 +1,226 @@
+/**
+ * Session: one mounted tree. Reads requests from the channel, hands them to the table (opcodes.ts) and sees to it that each
+ * gets one answer. Handlers that answer at once cost no promise; the others are kept in a table so that INTERRUPT finds them.
+ *
+ * Everything runs on one thread. Nothing here may make a system call that can lead back to this mount.
+ */
+import { ERRNO, Errno } from '../src/abi/errno.js';
+import type { ErrnoName } from '../src/abi/errno.js';
+import type { OpenFile } from '../src/kernfs/file.js';
+import type { Node, NodeAttributes } from '../src/kernfs/node.js';
+import type { Tree } from '../src/kernfs/tree.js';
+import type { FdInfo } from '../src/sys/process.js';
+import { logError, trace, tracing } from '../src/trace/trace.js';
+import { DenialLog } from './caller.js';
+import type { Clients, DenialReason } from './caller.js';
+import type { Channel } from './channel.js';
+import { ClientFds } from './client-fds.js';
+import { InodeMark, LONG } from './encode.js';
+import { Handles } from './handles.js';
+import { Inodes } from './inodes.js';
+import { HEADER, Message } from './message.js';
+import { Notices } from './notify.js';
+import { OPERATION_BY_OPCODE } from './opcodes.js';
+import { Xattrs } from './ops-xattr.js';
+import { Replies } from './reply.js';
+import { Request } from './request.js';
+import { SlotFile, SlotNode, Slots } from './slots.js';
+
+export class Session implements Clients {
+  readonly message = new Message();
+  readonly mark = new InodeMark();
+  readonly replies: Replies;
+  readonly notices: Notices;
+  readonly inodes: Inodes;
+  readonly handles = new Handles();
+  readonly xattrs = new Xattrs();
+  readonly clientFds: ClientFds;
+  readonly slots: Slots;
+  /** Resolves with the reason when the session is over; then all files are released. */
+  readonly whenEnded: Promise<string>;
+  /** Resolves when INIT was answered. */
+  readonly whenReady: Promise<void>;
+  ended = false;
+  readonly #tree: Tree;
+  readonly #channel: Channel;
+  readonly #pending = new Map<number, Request>();
+  readonly #denials = new DenialLog();
+  #resolveEnded: (reason: string) => void = () => undefined;
+  #resolveReady: () => void = () => undefined;
+  /** A SETATTR is being carried out: its answer carries the attributes, no notice is needed. */
+  #settingAttributes = false;
+
+  constructor(tree: Tree, channel: Channel) {
+    this.#tree = tree;
+    this.#channel = channel;
+    this.replies = new Replies(channel);
+    this.notices = new Notices(channel);
+    this.inodes = new Inodes(tree.root);
+    this.clientFds = new ClientFds(this.mark);
+    this.slots = new Slots(tree.root, this.clientFds);
+    this.whenEnded = new Promise((resolve) => { this.#resolveEnded = resolve; });
+    this.whenReady = new Promise((resolve) => { this.#resolveReady = resolve; });
+    tree.observer = {
+      attached: (node) => this.#attached(node),
+      detached: (node, parent) => this.#detached(node, parent),
+      changed: (node) => this.#changed(node),
+    };
+  }
+
+  /** Requests that wait for an asynchronous handler. */
+  get pendingCount(): number {
+    return this.#pending.size;
+  }
+
+  /** One request of `length` bytes is in the message buffer. */
+  handle(length: number): void {
+    const { message } = this;
+    message.length = length;
+    const request = new Request(message, this);
+    const operation = OPERATION_BY_OPCODE[request.opcode];
+    if (tracing('fuse')) {
+      const opcode = operation?.name ?? String(request.opcode);
+      trace('fuse.request', { opcode, unique: BigInt(request.unique), nodeid: BigInt(request.nodeid), tid: request.tid });
+    }
+    if (operation === undefined || length !== message.u32(HEADER.len)) {
+      this.replies.error(request, operation === undefined ? ERRNO.ENOSYS : ERRNO.EIO);
+      return;
+    }
+    let running: void | Promise<void>;
+    try {
+      running = operation.handler(this, request);
+    } catch (error) {
+      this.#failed(request, error);
+      return;
+    }
+    if (running instanceof Promise) this.#wait(request, running);
+    else if (!request.finished) this.#unanswered(request);
+  }
+
+  /** The node of a request. Throws ESTALE for one that was never given out. */
+  node(nodeid: number): Node {
+    const node = this.inodes.get(nodeid);
+    if (node === undefined) throw new Errno('ESTALE', `nodeid ${nodeid}`);
+    return node;
+  }
+
+  /**
+   * The error for a path operation on a removed node. While the kernel may still hold names that are gone, ESTALE makes it look
+   * the whole path up again, so that a node made anew under that name is found; after that it is kernfs's own answer.
+   */
+  goneByPath(code: ErrnoName): Errno {
+    return new Errno(this.notices.pending ? 'ESTALE' : code, 'removed');
+  }
+
+  /** How long the kernel may keep the name, seconds. A slot's token may be used again. */
+  entrySeconds(node: Node): number {
+    return node instanceof SlotNode ? 0 : LONG;
+  }
+
+  setAttributes(node: Node, changes: Partial<NodeAttributes>): void {
+    this.#settingAttributes = true;
+    try {
+      node.setAttributes(changes);
+    } finally {
+      this.#settingAttributes = false;
+    }
+  }
+
+  /** Answers a WRITE: a store that removed nodes returns when the kernel knows it, so that its writer sees it too. */
+  written(request: Request, size: number): void | Promise<void> {
+    const settled = this.notices.settled();
+    if (settled !== undefined) return settled.then(() => this.replies.written(request, size));
+    this.replies.written(request, size);
+  }
+
+  interrupt(unique: number): void {
+    this.#pending.get(unique)?.abort();
+  }
+
+  initialized(): void {
+    this.#resolveReady();
+  }
+
+  /** Over: running requests are aborted, all files released, the channel closed. */
+  end(reason: string): void {
+    if (this.ended) return;
+    this.ended = true;
+    trace('fuse.end', { reason });
+    this.#tree.observer = {};
+    this.notices.close();
+    for (const request of this.#pending.values()) request.abort();
+    this.handles.clear();
+    this.inodes.clear();
+    this.#channel.close();
+    this.#resolveEnded(reason);
+  }
+
+  giveFd(pid: number, file: OpenFile): number {
+    return this.slots.give(pid, file);
+  }
+
+  async fileOf(pid: number, fd: number, info: FdInfo): Promise<OpenFile | undefined> {
+    const ino = this.clientFds.inodeOf(info);
+    if (ino === undefined) return undefined;
+    const handles = this.handles.filesOf(ino);
+    const handle = handles.length > 1 ? await this.clientFds.identify(pid, fd) : handles[0];
+    return handle?.file instanceof SlotFile ? handle.file.binding?.file : handle?.file;
+  }
+
+  denied(reason: DenialReason): void {
+    this.#denials.denied(reason);
+  }
+
+  #wait(request: Request, running: Promise<void>): void {
+    const { handle } = request;
+    this.#pending.set(request.unique, request);
+    if (handle !== undefined) handle.running++;
+    const finish = (): void => {
+      this.#pending.delete(request.unique);
+      if (handle !== undefined) this.handles.ended(handle);
+    };
+    running.then(() => {
+      if (!request.finished) this.#unanswered(request);
+      finish();
+    }, (error: unknown) => {
+      this.#failed(request, error);
+      finish();
+    });
+  }
+
+  #failed(request: Request, error: unknown): void {
+    // A failed store may have removed nodes as well.
+    const settled = this.notices.settled();
+    if (settled !== undefined && OPERATION_BY_OPCODE[request.opcode]?.name === 'WRITE') {
+      void settled.then(() => this.replies.failed(request, error));
+      return;
+    }
+    if (request.finished) logError(`request ${request.opcode}, after its answer`, error);
+    else this.replies.failed(request, error);
+  }
+
+  #unanswered(request: Request): void {
+    logError(`request ${request.opcode}`, new Error('was not answered'));
+    this.replies.error(request, ERRNO.EIO);
+  }
+
+  /** A new subdirectory changes its parent's link count. */
+  #attached(node: Node): void {
+    if (node.kind === 'dir') this.#changed(node.parent);
+  }
+
+  #detached(node: Node, parent: Node): void {
+    this.xattrs.prune();
+    if (this.#holds(node) && this.#holds(parent)) this.notices.invalidateEntry(parent.ino, node.name);
+    if (node.kind === 'dir') this.#changed(parent);
+  }
+
+  #changed(node: Node | undefined): void {
+    if (node !== undefined && !this.#settingAttributes && this.#holds(node)) this.notices.invalidateAttributes(node.ino);
+  }
+
+  /** By number: a lazy node may have been made anew since the kernel learned of it. */
+  #holds(node: Node): boolean {
+    return this.inodes.get(node.ino) !== undefined;
+  }
+}
