@@ -52,10 +52,17 @@ export class MttyDevice implements VfioDeviceOps {
   /** mtty learns how many interrupt indexes it has when it is asked for GET_INFO, and refuses to know any before. */
   #infoAsked = false;
 
-  constructor(nrPorts: 1 | 2, options: MttyDeviceOptions) {
+  /** `blockChanged` is called after migration_block has changed and its interrupt was signalled. */
+  constructor(nrPorts: 1 | 2, options: MttyDeviceOptions, blockChanged?: () => void) {
     this.#nrPorts = nrPorts;
     this.#config = new ConfigSpace(nrPorts);
-    this.blocker = new MigrationBlocker({ policy: options.blocker, signal: () => this.#blockerIrq.signal() });
+    this.blocker = new MigrationBlocker({
+      policy: options.blocker,
+      signal: () => {
+        this.#blockerIrq.signal();
+        blockChanged?.();
+      },
+    });
     const ports = this.#uarts.slice(0, nrPorts);
     this.migration = new MigrationMachine({
       stateSize: streamSize(nrPorts),

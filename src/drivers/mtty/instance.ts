@@ -20,7 +20,7 @@ export class MttyInstance implements MdevInstance {
   constructor(identity: MdevIdentity, ports: 1 | 2, options: MttyDeviceOptions, giveBack: () => void) {
     this.#identity = identity;
     this.#giveBack = giveBack;
-    this.vfio = new MttyDevice(ports, options);
+    this.vfio = new MttyDevice(ports, options, () => identity.notify?.('migration_block'));
   }
 
   /** The driver's own `vendor` directory, and the lab's `migration_block`. */
