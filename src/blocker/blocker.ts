@@ -28,6 +28,8 @@ export class MigrationBlocker implements MigrationHooks {
   #policy: BlockerPolicy;
   #state = VFIO_DEVICE_STATE_RUNNING;
   #blocked = false;
+  /** Told of each attempt to change the value: `refused` with EBUSY, or done. */
+  observer: ((blocked: boolean, refused: boolean) => void) | undefined;
 
   constructor(options: BlockerOptions) {
     this.#signal = options.signal;
@@ -42,9 +44,13 @@ export class MigrationBlocker implements MigrationHooks {
   /** Throws EBUSY for a block while a migration is running. */
   set(blocked: boolean): void {
     if (blocked === this.#blocked) return;
-    if (blocked && this.#policy.running) throw new Errno('EBUSY');
+    if (blocked && this.#policy.running) {
+      this.observer?.(blocked, true);
+      throw new Errno('EBUSY');
+    }
     this.#blocked = blocked;
     this.#signal();
+    this.observer?.(blocked, false);
   }
 
   get policy(): BlockerPolicyName {
