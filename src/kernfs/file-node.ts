@@ -5,8 +5,8 @@ import { Node } from './node.js';
 export abstract class FileNode extends Node {
   readonly #mode: number;
 
-  /** `mode`: permission bits. */
-  protected constructor(ino: number, name: string, mode: number) {
+  /** `mode`: permission bits; subclasses may override defaultMode instead. */
+  protected constructor(ino: number, name: string, mode = 0o666) {
     super(ino, name);
     this.#mode = mode;
   }

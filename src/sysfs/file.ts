@@ -107,7 +107,8 @@ export class AttributeFile implements OpenFile {
     const { store } = attribute;
     if (data.length === 0) return 0;
     if (store === undefined) throw new Errno(flavour.missing);
-    const taken = data.length > PAGE_SIZE ? data.subarray(0, PAGE_SIZE) : data;
+    // A copy: `data` is only valid until the first await, which a store need not know.
+    const taken = data.slice(0, PAGE_SIZE);
     const consumed = (count: number | undefined | void): number => Math.min(count ?? taken.length, taken.length);
     const stored = new AttributeOperation(this.node, request).run((operation) => store(owner, taken, operation));
     return stored instanceof Promise ? stored.then(consumed) : consumed(stored);
