@@ -1,0 +1,27 @@
+/** A mounted lab, asked by the probes what real kernels were asked: every difference must be explained. */
+import assert from 'node:assert/strict';
+import { existsSync } from 'node:fs';
+import { test } from 'node:test';
+import { AREAS } from './lib/areas.js';
+import { loadExpected } from './lib/expected.js';
+import { startLab } from './lib/lab.js';
+import { whyNotBuildable } from './lib/probes.js';
+import { judge, lines } from './lib/report.js';
+
+function whyNot(): string | undefined {
+  if (process.getuid?.() !== 0) return 'the probes were recorded as root';
+  if (!existsSync('/dev/fuse')) return 'there is no /dev/fuse';
+  return whyNotBuildable();
+}
+
+const reason = whyNot();
+const expected = loadExpected(new URL('./', import.meta.url));
+
+for (const area of AREAS) {
+  test(`a lab answers the ${area.name} probe as Linux 6.12 did`, { skip: reason ?? false, timeout: (area.limit + 60) * 1000 }, async () => {
+    await using lab = await startLab('6.12');
+    const result = judge(area.name, await area.run(lab, 'k2', {}), area.byPath === true, expected);
+    const unexplained = result.problems.length + result.sections.reduce((sum, section) => sum + section.unexplained.length, 0);
+    assert.equal(unexplained, 0, [...lines(result)].join('\n'));
+  });
+}
