@@ -11,10 +11,10 @@ import { migrationFeatureWords } from './migration-features.js';
 import { migrationStateName } from './migration-states.js';
 
 /** Undefined for a device that can't migrate: it has no `migration` directory. */
-export function migrationDebugfsGroup(device: Pick<VfioDeviceOps, 'migration' | 'log'>): AttributeGroup | undefined {
+export function migrationDebugfsGroup(device: Pick<VfioDeviceOps, 'migration' | 'dmaLogging'>): AttributeGroup | undefined {
   const { migration } = device;
   if (migration === undefined) return undefined;
   const features = (): string =>
-    [...migrationFeatureWords(migration.flags), ...(device.log === undefined ? [] : ['dirty-tracking'])].map((word) => `${word}\n`).join('');
+    [...migrationFeatureWords(migration.flags), ...(device.dmaLogging === true ? ['dirty-tracking'] : [])].map((word) => `${word}\n`).join('');
   return bindGroup(migration, [ro('state', () => `${migrationStateName(migration.getState())}\n`), ro('features', features)], 'migration');
 }

@@ -1,6 +1,6 @@
 /**
  * VfioDevice: what a driver gives to VFIO, and what VFIO knows of it. Mirrors include/linux/vfio.h: struct vfio_device_ops,
- * vfio_migration_ops, vfio_log_ops.
+ * vfio_migration_ops.
  */
 import type { Caller } from '../kernfs/caller.js';
 import type { Awaitable, FileRequest, OpenFile } from '../kernfs/file.js';
@@ -40,19 +40,15 @@ export interface VfioMigrationOps {
   dataSize(request: FileRequest): Awaitable<bigint>;
 }
 
-/** vfio_log_ops. */
-export interface VfioLogOps {
-  start(ranges: readonly { iova: bigint; length: bigint }[], pageSize: bigint): bigint;
-  stop(): void;
-  /** Calls `mark` for each dirty [iova, length) in the range and clears it. */
-  readAndClear(iova: bigint, length: bigint, mark: (iova: bigint, length: bigint) => void): void;
-}
-
 export interface VfioDeviceOps {
   /** `vfio-pci`, `vfio-ap`: struct vfio_device_ops.name is not this; it is the mdev type's device_api. */
   readonly deviceApi: string;
   readonly migration?: VfioMigrationOps | undefined;
-  readonly log?: VfioLogOps | undefined;
+  /**
+   * True: the device has VFIO_DEVICE_FEATURE_DMA_LOGGING_*. VFIO keeps the log (vfio/dma-logging.ts) from what the driver writes
+   * through DmaSpace.write(), so a driver has nothing to do for it.
+   */
+  readonly dmaLogging?: boolean | undefined;
   /** First open of the device (vfio_df_device_first_open). */
   openDevice?(dma: DmaSpace): void;
   /** Last close. */

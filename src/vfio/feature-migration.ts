@@ -1,0 +1,105 @@
+/**
+ * The migration features: MIGRATION, MIG_DEVICE_STATE, MIG_DATA_SIZE. drivers/vfio/vfio_main.c:
+ * vfio_ioctl_device_feature_migration(), vfio_ioctl_device_feature_mig_device_state(), vfio_ioct_mig_return_fd(),
+ * vfio_ioctl_device_feature_migration_data_size().
+ */
+import { isErrno } from '../abi/errno.js';
+import {
+  VFIO_DEVICE_FEATURE_GET, VFIO_DEVICE_FEATURE_MIGRATION, VFIO_DEVICE_FEATURE_MIG_DATA_SIZE, VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE,
+  VFIO_DEVICE_FEATURE_SET, vfio_device_feature_mig_data_size, vfio_device_feature_mig_state, vfio_device_feature_migration,
+} from '../abi/vfio.js';
+import type { Awaitable, FileRequest, OpenFile } from '../kernfs/file.js';
+import type { VfioFeature, VfioMigrationOps } from './device.js';
+import type { FeatureRow } from './feature.js';
+import { copyOut, copyStruct } from './ioctl.js';
+
+const migration = (ops: VfioMigrationOps): VfioFeature => ({
+  feature: VFIO_DEVICE_FEATURE_MIGRATION,
+  name: 'VFIO_DEVICE_FEATURE_MIGRATION',
+  supported: VFIO_DEVICE_FEATURE_GET,
+  minimumSize: vfio_device_feature_migration.size,
+  run: (_request, _operation, caller, payload) => {
+    copyOut(caller, payload, vfio_device_feature_migration, { flags: BigInt(ops.flags) });
+    return 0;
+  },
+});
+
+const migrationDataSize = (ops: VfioMigrationOps): VfioFeature => ({
+  feature: VFIO_DEVICE_FEATURE_MIG_DATA_SIZE,
+  name: 'VFIO_DEVICE_FEATURE_MIG_DATA_SIZE',
+  supported: VFIO_DEVICE_FEATURE_GET,
+  minimumSize: vfio_device_feature_mig_data_size.size,
+  run: (request, _operation, caller, payload) => then(ops.dataSize(request), (bytes) => {
+    copyOut(caller, payload, vfio_device_feature_mig_data_size, { stop_copy_length: bytes });
+    return 0;
+  }),
+});
+
+const migrationState = (ops: VfioMigrationOps): VfioFeature => ({
+  feature: VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE,
+  name: 'VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE',
+  supported: VFIO_DEVICE_FEATURE_GET | VFIO_DEVICE_FEATURE_SET,
+  minimumSize: vfio_device_feature_mig_state.size,
+  run: (request, operation, caller, payload) => {
+    const { device_state } = copyStruct(caller, payload, vfio_device_feature_mig_state);
+    const answer = (state: number, dataFd: number): number => {
+      copyOut(caller, payload, vfio_device_feature_mig_state, { device_state: state, data_fd: dataFd });
+      return 0;
+    };
+    if (operation === 'get') return answer(ops.getState(), -1);
+    return migrate(ops, request, device_state, payload, answer);
+  },
+});
+
+/** An errno of the transition is told after data_fd = -1 was written; a reply that can't be written is EFAULT all the same. */
+function migrate(
+  ops: VfioMigrationOps, request: FileRequest, state: number, payload: bigint, answer: (state: number, fd: number) => number,
+): Awaitable<number> {
+  const failed = (error: unknown): never => {
+    if (isErrno(error)) answer(state, -1);
+    throw error;
+  };
+  const moved = (file: OpenFile | undefined): Awaitable<number> => file === undefined ? answer(state, -1) : give(request, payload, file);
+  let result: Awaitable<OpenFile | undefined>;
+  try {
+    result = ops.setState(request, state);
+  } catch (error) {
+    return failed(error);
+  }
+  return result instanceof Promise ? result.then(moved, failed) : moved(result);
+}
+
+/**
+ * vfio_ioct_mig_return_fd(): the transition stands even when the file can't be handed over. The reply is written once before
+ * with the bytes that are there already, because a descriptor that was installed can't be taken back.
+ */
+function give(request: FileRequest, payload: bigint, file: OpenFile): Awaitable<number> {
+  const { caller } = request;
+  const { data_fd } = vfio_device_feature_mig_state.fields;
+  let fd: number;
+  try {
+    const address = payload + BigInt(data_fd.offset);
+    caller.write(address, caller.read(address, data_fd.size));
+    fd = caller.giveFd(file);
+  } catch (error) {
+    return then(file.release(), () => {
+      throw error;
+    });
+  }
+  const bytes = vfio_device_feature_mig_state.encode({ data_fd: fd });
+  caller.write(payload + BigInt(data_fd.offset), bytes.subarray(data_fd.offset));
+  return 0;
+}
+
+function then<T, R>(value: Awaitable<T>, next: (value: T) => R): Awaitable<R> {
+  return value instanceof Promise ? value.then(next) : next(value);
+}
+
+const ofMigration = (make: (ops: VfioMigrationOps) => VfioFeature): FeatureRow => (device) =>
+  device.ops.migration === undefined ? undefined : make(device.ops.migration);
+
+export const MIGRATION_FEATURES: readonly (readonly [number, FeatureRow])[] = [
+  [VFIO_DEVICE_FEATURE_MIGRATION, ofMigration(migration)],
+  [VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE, ofMigration(migrationState)],
+  [VFIO_DEVICE_FEATURE_MIG_DATA_SIZE, ofMigration(migrationDataSize)],
+];
