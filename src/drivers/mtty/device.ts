@@ -6,7 +6,6 @@ import { Errno } from '../../abi/errno.js';
 import {
   VFIO_DEVICE_API_PCI_STRING, VFIO_DEVICE_FLAGS_PCI, VFIO_DEVICE_GET_INFO, VFIO_DEVICE_GET_IRQ_INFO,
   VFIO_DEVICE_GET_REGION_INFO, VFIO_DEVICE_RESET, VFIO_DEVICE_SET_IRQS, VFIO_PCI_NUM_IRQS, VFIO_PCI_NUM_REGIONS,
-  VFIO_REGION_INFO_FLAG_READ, VFIO_REGION_INFO_FLAG_WRITE, vfio_device_info, vfio_irq_info, vfio_region_info,
 } from '../../abi/vfio.js';
 import { MigrationBlocker } from '../../blocker/blocker.js';
 import { BLOCKER_IRQ, BlockerIrq } from '../../blocker/irq.js';
@@ -15,12 +14,13 @@ import { FaultInjector } from '../../fault/faults.js';
 import type { Caller } from '../../kernfs/caller.js';
 import type { Awaitable, FileRequest } from '../../kernfs/file.js';
 import type { VfioDeviceOps, VfioIrq } from '../../vfio/device.js';
-import { copyArgument, copyOut, ioctlTable } from '../../vfio/ioctl.js';
+import { answerDeviceInfo, answerIrqInfo, answerRegionInfo } from '../../vfio/device-ioctls.js';
+import { ioctlTable } from '../../vfio/ioctl.js';
 import { copyIrqSet } from '../../vfio/irqs.js';
 import { MigrationMachine } from '../../vfio/migration.js';
 import { ConfigSpace } from './config-space.js';
-import { CardInterrupts, irqInfo } from './irqs.js';
-import { readRegions, REGION_STRIDE, regionSize, writeRegions } from './regions.js';
+import { CARD_IRQS, CardInterrupts } from './irqs.js';
+import { readRegions, regionInfo, writeRegions } from './regions.js';
 import { checkHeader, encodeHeader, encodePorts, loadPorts, streamSize } from './stream.js';
 import { Uart } from './uart.js';
 
@@ -99,28 +99,17 @@ export class MttyDevice implements VfioDeviceOps {
   }
 
   getInfo(caller: Caller, argument: bigint): number {
-    const { argsz } = copyArgument(caller, argument, vfio_device_info, 'num_irqs');
+    answerDeviceInfo(caller, argument, { flags: VFIO_DEVICE_FLAGS_PCI, num_regions: VFIO_PCI_NUM_REGIONS, num_irqs: NUM_IRQS });
     this.#infoAsked = true;
-    const info = { argsz, flags: VFIO_DEVICE_FLAGS_PCI, num_regions: VFIO_PCI_NUM_REGIONS, num_irqs: NUM_IRQS };
-    copyOut(caller, argument, vfio_device_info, info, 'num_irqs');
     return 0;
   }
 
   getRegionInfo(caller: Caller, argument: bigint): number {
-    const info = copyArgument(caller, argument, vfio_region_info, 'offset');
-    if (info.index >= VFIO_PCI_NUM_REGIONS) throw new Errno('EINVAL');
-    info.flags = VFIO_REGION_INFO_FLAG_READ | VFIO_REGION_INFO_FLAG_WRITE;
-    info.size = BigInt(regionSize(info.index, this.#nrPorts));
-    info.offset = BigInt(info.index * REGION_STRIDE);
-    copyOut(caller, argument, vfio_region_info, info);
-    return 0;
+    return answerRegionInfo(caller, argument, (index) => regionInfo(index, this.#nrPorts));
   }
 
   getIrqInfo(caller: Caller, argument: bigint): number {
-    const info = copyArgument(caller, argument, vfio_irq_info, 'count');
-    if (!this.#infoAsked) throw new Errno('EINVAL');
-    copyOut(caller, argument, vfio_irq_info, { ...info, ...irqInfoOf(info.index) });
-    return 0;
+    return answerIrqInfo(caller, argument, (index) => (this.#infoAsked ? irqInfo(index) : undefined));
   }
 
   setIrqs(caller: Caller, argument: bigint): number {
@@ -151,4 +140,4 @@ const IOCTLS = ioctlTable<MttyDevice>([
   [VFIO_DEVICE_RESET, 'VFIO_DEVICE_RESET', (device) => device.reset()],
 ]);
 
-const irqInfoOf = (index: number): VfioIrq => index === MIGRATION_BLOCK_IRQ_INDEX ? BLOCKER_IRQ : irqInfo(index);
+const irqInfo = (index: number): VfioIrq | undefined => index === MIGRATION_BLOCK_IRQ_INDEX ? BLOCKER_IRQ : CARD_IRQS.get(index);

@@ -17,17 +17,11 @@ import { EventfdTrigger } from '../../vfio/irqs.js';
 import type { IrqSet } from '../../vfio/irqs.js';
 import type { InterruptSink } from './uart.js';
 
-const IRQS: ReadonlyMap<number, VfioIrq> = new Map([
+/** What IRQ_INFO says; a card has no other indexes. */
+export const CARD_IRQS: ReadonlyMap<number, VfioIrq> = new Map([
   [VFIO_PCI_INTX_IRQ_INDEX, { flags: VFIO_IRQ_INFO_EVENTFD | VFIO_IRQ_INFO_MASKABLE | VFIO_IRQ_INFO_AUTOMASKED, count: 1 }],
   [VFIO_PCI_MSI_IRQ_INDEX, { flags: VFIO_IRQ_INFO_EVENTFD | VFIO_IRQ_INFO_NORESIZE, count: 1 }],
 ]);
-
-/** What IRQ_INFO says. Throws EINVAL for the indexes that a card has not. */
-export function irqInfo(index: number): VfioIrq {
-  const info = IRQS.get(index);
-  if (info === undefined) throw new Errno('EINVAL');
-  return info;
-}
 
 export class CardInterrupts implements InterruptSink {
   readonly #trigger = new EventfdTrigger();
@@ -43,7 +37,7 @@ export class CardInterrupts implements InterruptSink {
 
   /** Throws EINVAL or ENOTTY for what the card can't do. Flags without exactly one action do nothing. */
   change(caller: Caller, change: IrqSet): void {
-    if (!IRQS.has(change.index)) throw new Errno('ENOTTY');
+    if (!CARD_IRQS.has(change.index)) throw new Errno('ENOTTY');
     if (change.action === VFIO_IRQ_SET_ACTION_MASK) this.#setMask(change, true);
     else if (change.action === VFIO_IRQ_SET_ACTION_UNMASK) this.#setMask(change, false);
     else if (change.action === VFIO_IRQ_SET_ACTION_TRIGGER) this.#change(caller, change);

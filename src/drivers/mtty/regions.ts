@@ -5,7 +5,9 @@
 import { Errno } from '../../abi/errno.js';
 import {
   VFIO_PCI_BAR0_REGION_INDEX, VFIO_PCI_BAR1_REGION_INDEX, VFIO_PCI_BAR5_REGION_INDEX, VFIO_PCI_CONFIG_REGION_INDEX,
+  VFIO_PCI_NUM_REGIONS, VFIO_REGION_INFO_FLAG_READ, VFIO_REGION_INFO_FLAG_WRITE,
 } from '../../abi/vfio.js';
+import type { VfioRegion } from '../../vfio/device.js';
 import type { ConfigSpace } from './config-space.js';
 import { CONFIG_SPACE_SIZE, IO_BAR_SIZE } from './config-space.js';
 import type { Uart } from './uart.js';
@@ -16,8 +18,14 @@ export const REGION_STRIDE = 2 ** 40;
 /** The driver keeps the offset within a BAR, and that of a config write, in 16 bits. */
 const OFFSET_LIMIT = 0x10000;
 
-/** Bytes REGION_INFO reports for a region. */
-export function regionSize(index: number, ports: number): number {
+/** What REGION_INFO says: any index up to VGA is there, readable and writable, most of them with no bytes. */
+export function regionInfo(index: number, ports: number): (VfioRegion & { readonly offset: bigint }) | undefined {
+  if (index >= VFIO_PCI_NUM_REGIONS) return undefined;
+  const flags = VFIO_REGION_INFO_FLAG_READ | VFIO_REGION_INFO_FLAG_WRITE;
+  return { flags, size: BigInt(regionSize(index, ports)), offset: BigInt(index * REGION_STRIDE) };
+}
+
+function regionSize(index: number, ports: number): number {
   if (index === VFIO_PCI_CONFIG_REGION_INDEX) return CONFIG_SPACE_SIZE;
   const isPort = index === VFIO_PCI_BAR0_REGION_INDEX || (index === VFIO_PCI_BAR1_REGION_INDEX && ports === 2);
   return isPort ? IO_BAR_SIZE : 0;
