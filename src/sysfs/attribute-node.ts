@@ -26,6 +26,7 @@ export const DEBUGFS: Flavour = { size: 0, checkOpenMode: false, missing: 'EINVA
 const O_ACCMODE = 3;
 const O_RDONLY = 0;
 const O_WRONLY = 1;
+const O_RDWR = 2;
 
 export class AttributeNode extends FileNode {
   readonly attribute: Attribute<unknown>;
@@ -54,12 +55,14 @@ export class AttributeNode extends FileNode {
     return this.#event;
   }
 
-  /** kernfs_fop_open(): EACCES where no mode bit at all allows the access, for root too. */
+  /** kernfs_fop_open(): EACCES where no mode bit at all allows the access, for root too. Access mode 3 is neither. */
   override open(request: FileRequest): AttributeFile {
     const access = request.flags & O_ACCMODE;
     if (this.flavour.checkOpenMode) {
-      if (access !== O_RDONLY && (this.mode & 0o222) === 0) throw new Errno('EACCES');
-      if (access !== O_WRONLY && (this.mode & 0o444) === 0) throw new Errno('EACCES');
+      const reads = access === O_RDONLY || access === O_RDWR;
+      const writes = access === O_WRONLY || access === O_RDWR;
+      if (writes && (this.mode & 0o222) === 0) throw new Errno('EACCES');
+      if (reads && (this.mode & 0o444) === 0) throw new Errno('EACCES');
     }
     const file = new AttributeFile(this);
     this.#files ??= new Set();

@@ -56,6 +56,7 @@ async function outcome<T>(operation: Promise<T>): Promise<{ errno: string; value
 
 /** `O_RDWR|O_TRUNC` as a number; undefined with flags that the contract leaves to the kernel. */
 function openFlags(names: string): number | undefined {
+  if (names === 'O_ACCMODE(3)') return 3;
   const allowed = ['O_RDONLY', 'O_WRONLY', 'O_RDWR', 'O_TRUNC', 'O_APPEND', 'O_NONBLOCK'];
   const parts = names.split('|');
   if (!parts.every((part) => allowed.includes(part))) return undefined;
