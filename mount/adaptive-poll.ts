@@ -10,7 +10,7 @@
 export interface AdaptivePollOptions {
   /** Longest time to keep asking after a request; 0 switches it off. Default 100. */
   readonly window?: number;
-  /** CPUs that this process may run on; with one it is off. */
+  /** CPUs of the machine; with one it is off. (A server pinned to one CPU may still have its clients on another.) */
   readonly cpus?: number;
 }
 

@@ -3,10 +3,10 @@
  * through fusermount3.
  */
 import { lstatSync, mkdirSync } from 'node:fs';
+import { cpus } from 'node:os';
 import { Errno, isErrno } from '../src/abi/errno.js';
 import { S_IFDIR } from '../src/kernfs/node.js';
 import type { Tree } from '../src/kernfs/tree.js';
-import { getAffinity } from '../src/sys/affinity.js';
 import { Fd } from '../src/sys/fd.js';
 import { openFd } from '../src/sys/io.js';
 import { MS_NODEV, MS_NOSUID, mount, umountAsync } from '../src/sys/mount.js';
@@ -60,7 +60,7 @@ export async function mountTree(tree: Tree, dir: string, options: MountOptions =
   const channel = new FuseChannel(fd);
   const session = new Session(tree, channel);
   const window = options.pollWindow;
-  const poll = new AdaptivePoll({ cpus: getAffinity().length, ...(window === undefined ? {} : { window }) });
+  const poll = new AdaptivePoll({ cpus: cpus().length, ...(window === undefined ? {} : { window }) });
   serve(session, channel, poll);
   await Promise.race([session.whenReady, session.whenEnded]);
   if (session.ended) throw new MountError(`mounting ${path} failed: ${await session.whenEnded}`);

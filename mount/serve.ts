@@ -39,21 +39,22 @@ class Loop {
   #work(size: number): void {
     const session = this.#session;
     const end = now() + SLICE;
-    let next = size;
-    while (next > 0) {
+    for (let next = size; next > 0;) {
       session.handle(next);
-      next = this.#receive();
-      if (next > 0 && now() > end) {
-        // One more is in the buffer; it goes first when the event loop had its turn.
-        const waiting = next;
-        setImmediate(() => {
-          if (!session.ended) this.#work(waiting);
-        });
+      if (now() > end) {
+        setImmediate(this.#resume);
         return;
       }
+      next = this.#receive();
       if (next === 0 && !session.ended) next = this.#ask();
     }
   }
+
+  /** The event loop had its turn. */
+  readonly #resume = (): void => {
+    const size = this.#receive();
+    if (size > 0) this.#work(size);
+  };
 
   /** Nothing to do: the size of a request that came while asking, or 0. */
   #ask(): number {
