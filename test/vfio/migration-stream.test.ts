@@ -164,11 +164,10 @@ describe('migrationDebugfsGroup()', () => {
   it('shows state and features as recorded', async () => {
     const client = new MigrationClient();
     const { machine } = client;
-    const read = async (name: string, group = migrationDebugfsGroup({ migration: machine, log: undefined })): Promise<unknown> =>
+    const read = async (name: string, group = migrationDebugfsGroup({ migration: machine })): Promise<unknown> =>
       group?.attributes.find((attribute) => attribute.name === name)?.show?.(group.owner, client.request);
     assert.equal(await read('state'), 'RUNNING\n');
-    const log = { start: () => 0n, stop: () => undefined, readAndClear: () => undefined };
-    assert.equal(await read('features', migrationDebugfsGroup({ migration: machine, log })), 'stop-copy\np2p\npre-copy\ndirty-tracking\n');
+    assert.equal(await read('features', migrationDebugfsGroup({ migration: machine, dmaLogging: true })), 'stop-copy\np2p\npre-copy\ndirty-tracking\n');
     assert.equal(migrationDebugfsGroup({ migration: undefined }), undefined);
   });
 });
