@@ -9,6 +9,7 @@ import { IommufdContext } from './context.js';
 import type { IommufdOptions } from './context.js';
 import { HWPT_COMMANDS } from './hwpt-commands.js';
 import { IOAS_COMMANDS } from './ioas-commands.js';
+import { vfioCompat } from './vfio-compat.js';
 
 /** Every command of 6.12, by number. */
 export const IOMMUFD_COMMANDS: ReadonlyMap<number, Command> =
@@ -18,29 +19,18 @@ export const IOMMUFD_COMMANDS: ReadonlyMap<number, Command> =
 const FIRST_NR = 0x80;
 const END_NR = 0x8f;
 
-/**
- * VFIO's own ioctls on an iommufd, which then stands for a container (drivers/iommu/iommufd/vfio_compat.c). The vfio
- * folder passes it in; throws ENOTTY for a number that it does not know.
- */
-export type VfioCompat = (context: IommufdContext, request: FileRequest, command: number, argument: bigint) => number;
-
 export class IommufdFile implements OpenFile {
   readonly kind = 'iommufd';
   readonly stream = true;
   readonly context: IommufdContext;
-  readonly #compat: VfioCompat | undefined;
 
-  constructor(options: IommufdOptions = {}, compat?: VfioCompat) {
+  constructor(options: IommufdOptions = {}) {
     this.context = new IommufdContext(options);
-    this.#compat = compat;
   }
 
   async ioctl(request: FileRequest, number: number, argument: bigint): Promise<number> {
     const nr = number & 0xff;
-    if (nr < FIRST_NR || nr >= END_NR) {
-      if (this.#compat === undefined) throw new Errno('ENOTTY');
-      return this.#compat(this.context, request, number, argument);
-    }
+    if (nr < FIRST_NR || nr >= END_NR) return vfioCompat(this.context, request.caller, number, argument);
     const size = userSize(request.caller, argument);
     const row = IOMMUFD_COMMANDS.get(number);
     if (row === undefined) throw new Errno('ENOTTY');
