@@ -3,6 +3,7 @@
  * drivers/base/dd.c: really_probe(), device_release_driver(), drivers/vfio/vfio_main.c: __vfio_register_dev(),
  * vfio_unregister_group_dev().
  */
+import { Errno } from '../abi/errno.js';
 import type { Caller } from '../kernfs/caller.js';
 import type { MdevDevice } from './device.js';
 import { VfioCdevDevice, VfioGroupDevice } from './vfio-sysfs.js';
@@ -16,6 +17,7 @@ export function bindDriver(mdev: MdevDevice): void {
     mdev.adopt(ops.probe(mdev, type.description));
     registerVfio(mdev);
   } catch (error) {
+    if (error instanceof Errno) mdev.log(`probe with driver ${driver.name} failed with error -${error.errno}`);
     mdev.bound = false;
     mdev.instance?.remove();
     mdev.instance = undefined;
