@@ -6,6 +6,8 @@ const CAPACITY = 1000;
 
 export class KernelLog {
   #lines: string[] = [];
+  /** Told of each line, for the library's events. */
+  observer: ((message: string) => void) | undefined;
 
   /** The newest lines, oldest first. */
   get lines(): readonly string[] {
@@ -16,6 +18,7 @@ export class KernelLog {
   print(message: string, device = ''): void {
     this.#lines.push(message);
     if (this.#lines.length >= 2 * CAPACITY) this.#lines = this.#lines.slice(-CAPACITY);
+    this.observer?.(message);
     trace('device.klog', { device, message });
   }
 

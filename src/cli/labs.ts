@@ -1,0 +1,36 @@
+/** Labs that are mounted here, as /proc/self/mountinfo shows them: nothing here touches a mount, whose server may hang. */
+import { readFileSync } from 'node:fs';
+import { resolve } from 'node:path';
+import { CliError } from './errors.js';
+
+/** Tells programs below `mdevsim run` where their lab is. */
+export const LAB_VARIABLE = 'MDEVSIM_LAB';
+
+/** mountinfo writes blanks, tabs, newlines and backslashes as \ooo. */
+const unescape = (text: string): string => text.replace(/\\([0-7]{3})/g, (_, digits: string) => String.fromCharCode(Number.parseInt(digits, 8)));
+
+/** Mount points of whole labs (not of parts that `run` has bound elsewhere) in the text of a mountinfo file. */
+export function labsIn(mountinfo: string): string[] {
+  const dirs = mountinfo.split('\n').flatMap((line) => {
+    const [mount = '', fileSystem = ''] = line.split(' - ');
+    const [, , , root, dir] = mount.split(' ');
+    const [type = '', source] = fileSystem.split(' ');
+    return type.startsWith('fuse') && source === 'mdevsim' && root === '/' && dir !== undefined ? [unescape(dir)] : [];
+  });
+  return [...new Set(dirs)];
+}
+
+export const mountedLabs = (): string[] => labsIn(readFileSync('/proc/self/mountinfo', 'utf8'));
+
+/** Absolute path of a lab that the operator named. Throws CliError when it is none. */
+export function needLab(dir: string): string {
+  const path = resolve(dir);
+  if (!mountedLabs().includes(path)) throw new CliError(`${dir} is not a mounted lab`);
+  return path;
+}
+
+/** The lab named by --lab or MDEVSIM_LAB, else all labs there are. */
+export function chooseLabs(dir: string | undefined): string[] {
+  const named = dir ?? process.env[LAB_VARIABLE];
+  return named === undefined || named === '' ? mountedLabs() : [needLab(named)];
+}

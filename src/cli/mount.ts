@@ -1,0 +1,80 @@
+/** `mdevsim mount`: serves a lab in the foreground. */
+import { rmdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { MountError } from '../../mount/mount.js';
+import { Lab } from '../lab/lab.js';
+import { openPidfd } from '../sys/process.js';
+import { watchReadable } from '../sys/watch.js';
+import { lineSink, onTrace, parseCategories } from '../trace/trace.js';
+import { CliError, describe, EXIT_USAGE } from './errors.js';
+import type { LabRequest } from './options.js';
+
+export interface ServeRequest extends LabRequest {
+  readonly json: boolean;
+  /** Process id: the lab ends with that process, and the directory goes too. */
+  readonly owner?: string;
+}
+
+function startTrace(categories: string | undefined): void {
+  if (categories === undefined || categories === '') return;
+  try {
+    onTrace(lineSink((line) => process.stderr.write(line)), parseCategories(categories));
+  } catch (error) {
+    throw new CliError(describe(error), EXIT_USAGE);
+  }
+}
+
+/** Calls back when the process ends; at once when there is none. */
+function whenGone(pid: number, callback: () => void): void {
+  try {
+    const pidfd = openPidfd(pid);
+    const watch = watchReadable(pidfd.fd, () => {
+      watch.close();
+      pidfd.close();
+      callback();
+    });
+  } catch {
+    callback();
+  }
+}
+
+async function makeLab(dir: string, request: ServeRequest): Promise<Lab> {
+  try {
+    return await Lab.mount(dir, {
+      drivers: request.driver, devices: request.mdev,
+      ...(request.blocker === undefined ? {} : { blocker: request.blocker }),
+      ...(request.kernel === undefined ? {} : { kernel: request.kernel }),
+    });
+  } catch (error) {
+    throw error instanceof MountError ? new CliError(error.message) : new CliError(`the lab could not be made: ${describe(error)}`);
+  }
+}
+
+function readyLine(lab: Lab, json: boolean): string {
+  if (!json) return `ready ${lab.dir}`;
+  const devices = lab.devices.map(({ uuid, type, parent, group, index, path }) => ({
+    uuid, type, parent, group, path: join(lab.dir, path), groupNode: join(lab.dir, `dev/vfio/${group}`), cdevNode: join(lab.dir, `dev/vfio/devices/vfio${index}`),
+  }));
+  return JSON.stringify({ ready: true, dir: lab.dir, sys: join(lab.dir, 'sys'), dev: join(lab.dir, 'dev'), devices });
+}
+
+export async function serve(dir: string, request: ServeRequest): Promise<void> {
+  startTrace(request.trace ?? process.env['MDEVSIM_TRACE']);
+  const lab = await makeLab(dir, request);
+  const stop = (): void => void lab.unmount();
+  process.on('SIGINT', stop).on('SIGTERM', stop).on('SIGHUP', stop);
+  // Whoever reads our output may go: that is no reason to end.
+  process.stdout.on('error', () => undefined);
+  process.stderr.on('error', () => undefined);
+  if (request.owner !== undefined) whenGone(Number(request.owner), stop);
+  process.stdout.write(`${readyLine(lab, request.json)}\n`);
+  const reason = await lab.ended;
+  if (request.owner !== undefined) {
+    try { rmdirSync(lab.dir); } catch { /* Not ours to insist. */ }
+  } else if (reason !== 'unmounted') {
+    throw new CliError(`the lab at ${lab.dir} ended: ${reason}`);
+  }
+  // Clients that are still there must not keep the server.
+  process.exit();
+}
+

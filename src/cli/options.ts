@@ -1,0 +1,85 @@
+/** Parsing of option values. Pure; wrong input throws CliError with one sentence. */
+import { CliError, EXIT_USAGE } from './errors.js';
+
+export const POLICIES = ['observe', 'track', 'enforce'] as const;
+export type PolicyName = (typeof POLICIES)[number];
+export const KERNELS = ['6.12', '7.2'] as const;
+export type KernelName = (typeof KERNELS)[number];
+
+export interface DriverRequest { readonly name: string; readonly parents: number }
+export interface MdevRequest { readonly type: string; readonly uuid?: string; readonly parent?: string }
+
+const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
+const MAX_PARENTS = 64;
+const MAX_SLOTS = 65536;
+
+const usage = (message: string): CliError => new CliError(message, EXIT_USAGE);
+
+/** A whole number in [least, most]. */
+export function parseCount(text: string, what: string, least: number, most: number): number {
+  const value = Number(text);
+  if (!/^\d+$/.test(text) || value < least || value > most) throw usage(`${what} must be a number from ${least} to ${most}, not '${text}'`);
+  return value;
+}
+
+/** `mtty` or `mtty=2`. */
+export function parseDriver(text: string): DriverRequest {
+  const [name = '', count, ...rest] = text.split('=');
+  if (name === '' || rest.length > 0) throw usage(`--driver takes NAME or NAME=PARENTS, not '${text}'`);
+  return { name, parents: count === undefined ? 1 : parseCount(count, `the number of parents in --driver ${text}`, 1, MAX_PARENTS) };
+}
+
+/** `mtty-1,uuid=...,parent=...` */
+export function parseMdev(text: string): MdevRequest {
+  const [type = '', ...pairs] = text.split(',');
+  if (type === '' || type.includes('=')) throw usage(`--mdev starts with the type, as in mtty-1,uuid=UUID, not '${text}'`);
+  const request: { type: string; uuid?: string; parent?: string } = { type };
+  for (const pair of pairs) {
+    const at = pair.indexOf('=');
+    const [key, value] = at < 0 ? [pair, ''] : [pair.slice(0, at), pair.slice(at + 1)];
+    if (key === 'uuid') {
+      if (!UUID.test(value)) throw usage(`'${value}' in --mdev ${text} is not a UUID`);
+      request.uuid = value.toLowerCase();
+    } else if (key === 'parent') {
+      if (value === '') throw usage(`--mdev ${text} names no parent`);
+      request.parent = value;
+    } else throw usage(`--mdev knows uuid= and parent=, not '${pair}'`);
+  }
+  return request;
+}
+
+function parseOneOf<T extends string>(what: string, known: readonly T[]): (text: string) => T {
+  return (text) => {
+    const found = known.find((one) => one === text);
+    if (found === undefined) throw usage(`${what} is one of ${known.join(', ')}, not '${text}'`);
+    return found;
+  };
+}
+
+export const parsePolicy = parseOneOf('--blocker', POLICIES);
+export const parseKernel = parseOneOf('--kernel', KERNELS);
+export const parseSlots = (text: string): number => parseCount(text, '--slots', 0, MAX_SLOTS);
+
+/** Options with which a lab is made; shared by `mount` and `run`. */
+export interface LabRequest {
+  readonly driver: readonly DriverRequest[];
+  readonly mdev: readonly MdevRequest[];
+  readonly blocker?: PolicyName;
+  readonly kernel?: KernelName;
+  readonly trace?: string;
+}
+
+/** The command line that makes the same lab again: for the server that `run` starts. */
+export function labArguments(request: LabRequest): string[] {
+  const args = [
+    ...request.driver.flatMap(({ name, parents }) => ['--driver', `${name}=${parents}`]),
+    ...request.mdev.flatMap(({ type, uuid, parent }) => [
+      '--mdev', [type, ...(uuid === undefined ? [] : [`uuid=${uuid}`]), ...(parent === undefined ? [] : [`parent=${parent}`])].join(','),
+    ]),
+  ];
+  for (const key of ['blocker', 'kernel', 'trace'] as const) {
+    const value = request[key];
+    if (value !== undefined) args.push(`--${key}`, value);
+  }
+  return args;
+}

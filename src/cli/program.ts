@@ -1,0 +1,99 @@
+/** The command line. Actions are imported when they run: starting must be fast, and `run` must not open anything early. */
+import { Command, CommanderError, InvalidArgumentError } from 'commander';
+import { CliError, EXIT_USAGE } from './errors.js';
+import type { DriverRequest, KernelName, MdevRequest, PolicyName } from './options.js';
+import { KERNELS, parseDriver, parseKernel, parseMdev, parsePolicy, parseSlots, POLICIES } from './options.js';
+import { DEFAULT_SLOTS } from './run/slot-numbers.js';
+
+/** Options as commander collects them. */
+interface LabOptions {
+  driver: DriverRequest[];
+  mdev: MdevRequest[];
+  blocker?: PolicyName;
+  kernel?: KernelName;
+  trace?: string;
+}
+
+/** Wrong values: commander prints our sentence after its own. */
+function value<T>(parse: (text: string) => T): (text: string) => T {
+  return (text) => {
+    try {
+      return parse(text);
+    } catch (error) {
+      throw error instanceof CliError ? new InvalidArgumentError(error.message) : error;
+    }
+  };
+}
+
+function many<T>(parse: (text: string) => T): (text: string, before: T[]) => T[] {
+  const one = value(parse);
+  return (text, before) => [...before, one(text)];
+}
+
+function labOptions(command: Command): Command {
+  return command
+    .option('--driver <name[=parents]>', 'load a driver, with that many parent devices (default: mtty=1; repeatable)', many(parseDriver), [])
+    .option('--mdev <type[,uuid=UUID][,parent=PARENT]>', 'create an mdev (repeatable)', many(parseMdev), [])
+    .option('--blocker <policy>', `when migration_block is refused: ${POLICIES.join(', ')} (default: track)`, value(parsePolicy))
+    .option('--kernel <version>', `behave as this kernel where kernels differ: ${KERNELS.join(', ')} (default: ${KERNELS[0]})`, value(parseKernel))
+    .option('--trace <categories>', 'print trace events on stderr: all, or names with commas between (also MDEVSIM_TRACE)');
+}
+
+const labRequest = ({ driver, mdev, blocker, kernel, trace }: LabOptions): LabOptions => ({
+  driver: driver.length === 0 ? [{ name: 'mtty', parents: 1 }] : driver, mdev,
+  ...(blocker === undefined ? {} : { blocker }), ...(kernel === undefined ? {} : { kernel }), ...(trace === undefined ? {} : { trace }),
+});
+
+export function createProgram(version: string): Command {
+  const program = new Command('mdevsim')
+    .description('A fake Linux mediated-device (mdev/VFIO) machine in user space.')
+    .version(version)
+    .enablePositionalOptions()
+    .exitOverride()
+    .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, 'mdevsim: ')) })
+    .addHelpText('after', "\nExample:\n  mdevsim run --mdev mtty-1 -- sh -c 'ls /sys/bus/mdev/devices'\n\nEvery command has its own --help.");
+
+  labOptions(program.command('mount'))
+    .description('Serve a lab in the foreground; prints "ready <dir>" when it can be used. SIGINT and SIGTERM unmount it.')
+    .argument('<dir>', 'an empty directory; the lab has sys/ and dev/ there')
+    .option('--json', 'instead of "ready <dir>", one line of JSON with the paths and the devices')
+    .option('--for <pid>', 'end when that process ends, and remove the directory')
+    .addHelpText('after', '\nExample:\n  mdevsim mount /tmp/lab --driver mtty=2 --mdev mtty-1,parent=mtty1 --mdev mtty-2')
+    .action(async (dir: string, options: LabOptions & { json?: boolean; for?: string }) => {
+      const { serve } = await import('./mount.js');
+      await serve(dir, { ...labRequest(options), json: options.json === true, ...(options.for === undefined ? {} : { owner: options.for }) });
+    });
+
+  labOptions(program.command('run'))
+    .description('Run an unmodified program on a machine that has the lab in its /sys and /dev.')
+    .usage('[--lab DIR | options] -- COMMAND [ARGS...]')
+    .argument('<command...>', 'the program and its arguments')
+    .option('--lab <dir>', 'use a lab that is mounted there, instead of a new one that ends with the command')
+    .option('--slots <n>', 'how many files the lab can open in the program at a time: VFIO devices and data streams', value(parseSlots), DEFAULT_SLOTS)
+    .passThroughOptions()
+    .addHelpText('after', "\nExample:\n  mdevsim run --mdev mtty-1,uuid=$(uuidgen) -- bash")
+    .action(async (argv: string[], options: LabOptions & { lab?: string; slots: number }, command: Command) => {
+      const given = (['driver', 'mdev', 'blocker', 'kernel', 'trace'] as const).find((name) => command.getOptionValueSource(name) === 'cli');
+      if (options.lab !== undefined && given !== undefined) throw new CliError(`--${given} is for a new lab; it cannot be combined with --lab`, EXIT_USAGE);
+      const { run } = await import('./run.js');
+      await run(argv, { ...labRequest(options), slots: options.slots, ...(options.lab === undefined ? {} : { lab: options.lab }) });
+    });
+
+  program.command('list')
+    .description('List the devices of all labs that are mounted here.')
+    .option('--lab <dir>', 'only this lab')
+    .option('--json', 'as JSON')
+    .addHelpText('after', '\nExample:\n  mdevsim list --json')
+    .action(async (options: { lab?: string; json?: boolean }) => (await import('./list.js')).list(options));
+
+  program.command('umount')
+    .description('Unmount a lab, also one whose server has died.')
+    .argument('<dir>')
+    .addHelpText('after', '\nExample:\n  mdevsim umount /tmp/lab')
+    .action(async (dir: string) => (await import('./umount.js')).unmountLab(dir));
+
+  for (const command of program.commands) command.exitOverride().configureOutput(program.configureOutput());
+  return program;
+}
+
+export { CommanderError };

@@ -1,0 +1,42 @@
+/** `mdevsim run`: this process becomes the command, in a mount namespace where the lab is part of /sys and /dev. */
+import { mkdtempSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { resetSignals } from '../sys/become.js';
+import { attempt } from './errors.js';
+import { LAB_VARIABLE, needLab } from './labs.js';
+import type { LabRequest } from './options.js';
+import { applyOverlay } from './run/apply.js';
+import { become, findCommand } from './run/command.js';
+import { inheritedFds, passOn, stdioFlags } from './run/inherit.js';
+import { DEV_RULES, SYS_RULES } from './run/overlay.js';
+import { enterMountNamespace, needFuse } from './run/privilege.js';
+import { startServer } from './run/server.js';
+import { openSlots } from './run/slots.js';
+
+export interface RunRequest extends LabRequest {
+  readonly lab?: string;
+  readonly slots: number;
+}
+
+/** Returns only by throwing. Everything after the server's start is synchronous. */
+export async function run(argv: readonly string[], request: RunRequest): Promise<never> {
+  const fds = inheritedFds();
+  const stdio = stdioFlags();
+  const file = findCommand(argv[0] ?? '');
+  const mounted = request.lab === undefined ? undefined : needLab(request.lab);
+  if (mounted === undefined) needFuse();
+  enterMountNamespace(fds, stdio);
+  const lab = mounted ?? mkdtempSync(join(tmpdir(), 'mdevsim-'));
+  if (mounted === undefined) await startServer(lab, request);
+  attempt('the slots could not be opened', () => openSlots(lab, request.slots));
+  attempt('/sys could not be laid out', () => applyOverlay(join(lab, 'sys'), '/sys', SYS_RULES));
+  attempt('/dev could not be laid out', () => applyOverlay(join(lab, 'dev'), '/dev', DEV_RULES));
+  // The working directory may be below what has been covered just now.
+  attempt('the working directory is gone', () => process.chdir(process.cwd()));
+  passOn(fds, stdio);
+  resetSignals();
+  const env: NodeJS.ProcessEnv = { ...process.env, [LAB_VARIABLE]: lab };
+  delete env['MDEVSIM_USER_NAMESPACE'];
+  become(file, argv, env);
+}

@@ -1,0 +1,41 @@
+/**
+ * The server of a lab that `run` makes for its command. It is no child of the command (that would see a process it did not
+ * start) and in a session of its own (a ^C is for the command), and it ends when the command's process ends.
+ */
+import { spawn } from 'node:child_process';
+import { CliError, EXIT_FAILURE } from '../errors.js';
+import type { LabRequest } from '../options.js';
+import { labArguments } from '../options.js';
+
+/** Seconds until a server that does not get ready is given up. */
+const PATIENCE = 20;
+
+/** Starts a server on `dir` and waits until it is ready. It watches this process, which is going to be the command. */
+export async function startServer(dir: string, request: LabRequest): Promise<void> {
+  const command = [process.execPath, ...process.execArgv, process.argv[1] ?? '', 'mount', dir, '--for', String(process.pid), ...labArguments(request)];
+  // The shell leaves at once, so that the server belongs to init.
+  const shell = spawn('/bin/sh', ['-c', '"$@" &', 'sh', ...command], { detached: true, stdio: ['ignore', 'pipe', 'inherit'] });
+  const ready = await new Promise<boolean>((resolve, reject) => {
+    let text = '';
+    const timer = setTimeout(() => reject(new CliError(`the lab was not ready after ${PATIENCE} s`)), PATIENCE * 1000);
+    shell.once('error', reject);
+    shell.stdout.setEncoding('utf8').on('data', (piece: string) => {
+      text += piece;
+      if (text.includes('\n')) finish(text.startsWith('ready '));
+    }).once('close', () => finish(false));
+    function finish(result: boolean): void {
+      clearTimeout(timer);
+      shell.stdout.destroy();
+      resolve(result);
+    }
+  });
+  // The server has said why, on the same stderr.
+  if (!ready) throw new SilentError();
+}
+
+/** A failure that has been reported already. */
+export class SilentError extends CliError {
+  constructor() {
+    super('', EXIT_FAILURE);
+  }
+}

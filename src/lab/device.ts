@@ -1,0 +1,140 @@
+/** LabDevice: one mdev of a lab, as the library's user holds it. Valid until the device is removed; then methods throw ENODEV. */
+import { Errno } from '../abi/errno.js';
+import { MigrationBlocker } from '../blocker/blocker.js';
+import type { BlockerPolicyName } from '../blocker/policy.js';
+import type { Dir } from '../kernfs/dir.js';
+import type { MdevDevice } from '../mdev/device.js';
+import { MigrationMachine } from '../vfio/migration.js';
+import { migrationStateName } from '../vfio/migration-states.js';
+import { readAttribute, writeAttribute } from './attributes.js';
+import type { LabEvents } from './events.js';
+
+/** The blocker that a driver's device has, if its driver opted in. */
+export function blockerOf(mdev: MdevDevice): MigrationBlocker | undefined {
+  const vfio: object | undefined = mdev.instance?.vfio;
+  const blocker: unknown = vfio === undefined ? undefined : (vfio as { readonly blocker?: unknown }).blocker;
+  return blocker instanceof MigrationBlocker ? blocker : undefined;
+}
+
+export function migrationOf(mdev: MdevDevice): MigrationMachine | undefined {
+  const migration = mdev.instance?.vfio.migration;
+  return migration instanceof MigrationMachine ? migration : undefined;
+}
+
+export class LabDevice {
+  readonly uuid: string;
+  /** Directory below the lab's root: `sys/devices/virtual/mtty/mtty/<uuid>`. */
+  readonly path: string;
+  readonly #mdev: MdevDevice;
+  readonly #remove: () => Promise<void>;
+
+  /** Only Lab makes one. */
+  constructor(mdev: MdevDevice, remove: () => Promise<void>) {
+    this.uuid = mdev.uuid;
+    this.path = `sys${mdev.path}`;
+    this.#mdev = mdev;
+    this.#remove = remove;
+  }
+
+  /** `mtty-1` */
+  get type(): string {
+    return this.#mdev.type.name;
+  }
+  /** Name of the parent device, `mtty`. */
+  get parent(): string {
+    return this.#mdev.type.parent.name;
+  }
+  /** N of /dev/vfio/N. */
+  get group(): number {
+    return this.#mdev.group;
+  }
+  /** N of /dev/vfio/devices/vfioN. */
+  get index(): number {
+    return this.#mdev.index;
+  }
+  /** Whether a client has it open. */
+  get inUse(): boolean {
+    return this.#mdev.inUse;
+  }
+  get removed(): boolean {
+    return this.#mdev.instance === undefined;
+  }
+  /** RUNNING, PRE_COPY, ... as debugfs has it. */
+  get migrationState(): string {
+    return migrationStateName(this.#migration().getState());
+  }
+  /** Content of migration_block. */
+  get blocked(): boolean {
+    return this.#blocker().blocked;
+  }
+  get policy(): BlockerPolicyName {
+    return this.#blocker().policy;
+  }
+  /** Whether the policy in force takes a migration as running: a block would fail with EBUSY. */
+  get migrationRunning(): boolean {
+    return this.#blocker().migrationRunning;
+  }
+
+  /** Writes migration_block. Throws EBUSY while a migration runs. */
+  block(blocked = true): void {
+    this.#blocker().set(blocked);
+  }
+  setPolicy(policy: BlockerPolicyName): void {
+    this.#blocker().setPolicy(policy);
+  }
+
+  /** An attribute in the device's directory: `migration_block`, `vendor/sample_mdev_dev`. Throws the errno of open or read. */
+  read(attribute: string): Promise<string> {
+    return readAttribute(this.#root(), `${this.path}/${attribute}`);
+  }
+  /** One write(2) to an attribute. Throws the errno of open or write. */
+  write(attribute: string, data: string | Uint8Array, signal?: AbortSignal): Promise<void> {
+    return writeAttribute(this.#root(), `${this.path}/${attribute}`, data, signal);
+  }
+
+  /** A fault knob (sys/kernel/debug/mdevsim/<uuid>/<knob>): delay, fail, stream_fail, stream_cut, state_size, dirty_rate, features. */
+  fault(knob: string, value: string | number): Promise<void> {
+    return writeAttribute(this.#root(), `sys/kernel/debug/mdevsim/${this.uuid}/${knob}`, String(value));
+  }
+  /** A knob as it reads, without the newline. */
+  async readFault(knob: string): Promise<string> {
+    return (await readAttribute(this.#root(), `sys/kernel/debug/mdevsim/${this.uuid}/${knob}`)).replace(/\n$/, '');
+  }
+
+  /** `echo 1 > remove`; resolves when the device is gone, which is when its last client has closed it. */
+  remove(): Promise<void> {
+    return this.#remove();
+  }
+
+  #root(): Dir {
+    return this.#mdev.machine.root;
+  }
+  #blocker(): MigrationBlocker {
+    const blocker = blockerOf(this.#mdev);
+    if (blocker === undefined) throw new Errno('ENODEV', this.uuid);
+    return blocker;
+  }
+  #migration(): MigrationMachine {
+    const migration = migrationOf(this.#mdev);
+    if (migration === undefined) throw new Errno('ENODEV', this.uuid);
+    return migration;
+  }
+}
+
+/** Tells `events` what happens to the device's migration and blocker. */
+export function watchDevice(mdev: MdevDevice, events: LabEvents): void {
+  const { uuid } = mdev;
+  const name = migrationStateName;
+  const blocker = blockerOf(mdev);
+  if (blocker !== undefined) blocker.observer = (blocked, refused) => events.emit({ type: 'block', uuid, blocked, refused });
+  migrationOf(mdev)?.addHooks({
+    afterArc: (from, to) => events.emit({ type: 'state', uuid, from: name(from), to: name(to), reset: false }),
+    completed: ({ from, to }) => events.emit({ type: 'transition', uuid, from: name(from), to: name(to) }),
+    reset: (from) => events.emit({ type: 'state', uuid, from: name(from), to: 'RUNNING', reset: true }),
+    dataSizeQueried: () => events.emit({ type: 'data-size', uuid }),
+    streamLimit: (direction, position, size) => {
+      events.emit({ type: 'data', uuid, direction, bytes: position + size });
+      return size;
+    },
+  });
+}

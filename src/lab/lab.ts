@@ -1,0 +1,178 @@
+/**
+ * Lab: one fake machine, mounted. The library's entry point.
+ *
+ *   const lab = await Lab.mount('/tmp/lab');
+ *   const device = await lab.createDevice({ type: 'mtty-1' });
+ *   await lab.next('block', ({ uuid }) => uuid === device.uuid);    // somebody runs: echo 1 > .../migration_block
+ *   await lab.unmount();
+ *
+ * The lab is served by this process's event loop: never touch the mount with synchronous calls (fs.readFileSync) from the
+ * same process, they would wait for themselves. Use the device's own methods, fs.promises, or another process.
+ */
+import { randomUUID } from 'node:crypto';
+import { Errno } from '../abi/errno.js';
+import type { Mount, MountOptions, MountStats } from '../../mount/mount.js';
+import { mountTree } from '../../mount/mount.js';
+import type { MdevCore } from '../mdev/core.js';
+import type { MdevDevice } from '../mdev/device.js';
+import type { MdevType } from '../mdev/type.js';
+import { readAttribute, writeAttribute } from './attributes.js';
+import { buildMachine } from './build.js';
+import type { LabConfiguration } from './build.js';
+import { LabDevice, watchDevice } from './device.js';
+import { LabEvents } from './events.js';
+import type { LabEventOf, LabEventType, LabListener } from './events.js';
+
+export interface LabOptions extends LabConfiguration, MountOptions {
+  /** Devices to create before the lab is mounted. */
+  readonly devices?: readonly DeviceRequest[];
+}
+
+export interface DeviceRequest {
+  /** `mtty-1` */
+  readonly type: string;
+  /** Default: a random one. */
+  readonly uuid?: string;
+  /** Name of the parent, `mtty1`. Default: the first parent that has the type. */
+  readonly parent?: string;
+}
+
+export interface TypeInfo {
+  readonly name: string;
+  readonly parent: string;
+  readonly deviceApi: string;
+  /** How many more can be created now. */
+  readonly available: number;
+}
+
+export class Lab {
+  readonly #core: MdevCore;
+  readonly #events: LabEvents;
+  readonly #devices = new Map<string, LabDevice>();
+  readonly #mount: Mount;
+
+  private constructor(core: MdevCore, events: LabEvents, mount: Mount) {
+    this.#core = core;
+    this.#events = events;
+    this.#mount = mount;
+  }
+
+  /**
+   * Builds the machine and mounts it on an empty directory. Throws MountError (no /dev/fuse, no privilege, not a directory),
+   * Errno or RangeError (unknown driver or type, a UUID that exists, none available).
+   */
+  static async mount(dir: string, options: LabOptions = {}): Promise<Lab> {
+    const core = buildMachine(options);
+    const events = new LabEvents();
+    for (const request of options.devices ?? []) create(core, request);
+    const lab = new Lab(core, events, await mountTree(core.machine.tree, dir, options));
+    lab.#watch();
+    return lab;
+  }
+
+  /** Absolute path of the mount. */
+  get dir(): string {
+    return this.#mount.dir;
+  }
+  /** All devices, oldest first; those that wait for their last client to be gone too. */
+  get devices(): LabDevice[] {
+    return [...this.#core.devices.values()].map((mdev) => this.#deviceOf(mdev));
+  }
+  /** What can be created, on every parent. */
+  get types(): TypeInfo[] {
+    return allTypes(this.#core).map((type) => ({
+      name: type.name, parent: type.parent.name, deviceApi: type.description.deviceApi, available: type.availableInstances,
+    }));
+  }
+  /** Names of the parent devices. */
+  get parents(): string[] {
+    return [...this.#core.registrations.values()].flatMap(({ parents }) => parents.map(({ name }) => name));
+  }
+  /** The kernel log's newest lines. */
+  get klog(): readonly string[] {
+    return this.#core.machine.klog.lines;
+  }
+  /** Resolves with the reason when the lab is no longer mounted, whoever ended it. */
+  get ended(): Promise<string> {
+    return this.#mount.ended;
+  }
+  /** Numbers about the mount, for tests and diagnosis. */
+  get stats(): MountStats {
+    return this.#mount.stats();
+  }
+
+  /** Throws ENODEV (no such type or parent), EINVAL (not a UUID), EEXIST, ENOSPC. */
+  createDevice(request: DeviceRequest): LabDevice {
+    return this.#deviceOf(create(this.#core, request));
+  }
+
+  /** The device with that UUID, in any case; undefined where there is none. */
+  device(uuid: string): LabDevice | undefined {
+    const mdev = this.#core.devices.get(uuid.toLowerCase());
+    return mdev === undefined ? undefined : this.#deviceOf(mdev);
+  }
+
+  /** Any attribute, `sys/bus/mdev/drivers_autoprobe`; the path must not lead through symbolic links. Throws the errno. */
+  read(path: string): Promise<string> {
+    return readAttribute(this.#core.machine.root, path);
+  }
+  /** One write(2) to any attribute. Throws the errno. */
+  write(path: string, data: string | Uint8Array, signal?: AbortSignal): Promise<void> {
+    return writeAttribute(this.#core.machine.root, path, data, signal);
+  }
+
+  /** Calls `listener` synchronously for each event, in order. Returns the function that ends it. */
+  on(listener: LabListener): () => void {
+    return this.#events.subscribe(listener);
+  }
+  /** The next event of that type that `accept` takes. Rejects when `signal` is aborted. */
+  next<T extends LabEventType>(type: T, accept?: (event: LabEventOf<T>) => boolean, signal?: AbortSignal): Promise<LabEventOf<T>> {
+    return this.#events.next(type, accept, signal);
+  }
+
+  /** Resolves when the kernel's caches know of every change so far: then other processes see it. */
+  settled(): Promise<void> {
+    return this.#mount.settled();
+  }
+  /** Ends the lab; clients get errors from now on. Idempotent. */
+  unmount(): Promise<void> {
+    return this.#mount.unmount();
+  }
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.unmount();
+  }
+
+  #watch(): void {
+    const { machine } = this.#core;
+    const events = this.#events;
+    for (const mdev of this.#core.devices.values()) watchDevice(mdev, events);
+    this.#core.subscribe(({ kind, device }) => {
+      if (kind === 'created') watchDevice(device, events);
+      if (kind === 'removed') this.#devices.delete(device.uuid);
+      events.emit({ type: 'device', change: kind, uuid: device.uuid });
+    });
+    machine.uevents.subscribe(({ action, devpath, subsystem, env }) => events.emit({ type: 'uevent', action, devpath, subsystem, env }));
+    machine.klog.observer = (message) => events.emit({ type: 'klog', message });
+  }
+
+  #deviceOf(mdev: MdevDevice): LabDevice {
+    const known = this.#devices.get(mdev.uuid);
+    if (known !== undefined) return known;
+    const made = new LabDevice(mdev, async () => this.#core.remove(mdev));
+    this.#devices.set(mdev.uuid, made);
+    return made;
+  }
+}
+
+function allTypes(core: MdevCore): MdevType[] {
+  return [...core.registrations.values()].flatMap(({ parents }) => parents.flatMap(({ types }) => [...types.values()]));
+}
+
+function create(core: MdevCore, { type, uuid = randomUUID(), parent }: DeviceRequest): MdevDevice {
+  const types = allTypes(core);
+  const found = types.find((one) => one.name === type && (parent === undefined || one.parent.name === parent));
+  if (found !== undefined) return core.create(found, uuid);
+  const known = [...new Set(types.map(({ name }) => name))].join(', ');
+  const parents = [...new Set(types.map((one) => one.parent.name))].join(', ');
+  throw new Errno('ENODEV', parent === undefined ? `no type ${type}: there are ${known}` : `no type ${type} on a parent ${parent}: there are ${known} on ${parents}`);
+}

@@ -1,0 +1,29 @@
+#!/usr/bin/env node
+/** The program `mdevsim`: parses the command line, and turns whatever goes wrong into one sentence and an exit status. */
+import { readFileSync } from 'node:fs';
+import { CliError, describe, EXIT_FAILURE, EXIT_USAGE } from './cli/errors.js';
+import { CommanderError, createProgram } from './cli/program.js';
+
+/** From dist/src/main.js and from src/main.ts. */
+function version(): string {
+  for (const path of ['../../package.json', '../package.json']) {
+    try {
+      return (JSON.parse(readFileSync(new URL(path, import.meta.url), 'utf8')) as { version: string }).version;
+    } catch { /* The other place. */ }
+  }
+  return 'unknown';
+}
+
+try {
+  await createProgram(version()).parseAsync();
+} catch (error) {
+  if (error instanceof CommanderError) {
+    // Help and --version leave with 0; what was wrong has been printed.
+    process.exitCode = error.exitCode === 0 ? 0 : EXIT_USAGE;
+  } else {
+    const message = error instanceof CliError ? error.message : describe(error);
+    if (message !== '') process.stderr.write(`mdevsim: ${message}\n`);
+    process.exitCode = error instanceof CliError ? error.exitCode : EXIT_FAILURE;
+    if (process.env['MDEVSIM_DEBUG'] !== undefined) process.stderr.write(`${error instanceof Error ? error.stack : String(error)}\n`);
+  }
+}
