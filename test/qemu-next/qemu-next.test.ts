@@ -1,0 +1,43 @@
+/** The suite of test/e2e on QEMU 11 from trixie-backports, and what only that QEMU does. Opt-in: scripts/test --qemu-next. */
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { join } from 'node:path';
+import { describe, it } from 'node:test';
+import { ROOT, sh } from '../e2e/child.js';
+
+const TREE = process.env['MDEVSIM_QEMU_NEXT'] ?? join(ROOT, 'build/qemu-next');
+
+function whyNot(): string | undefined {
+  if (process.getuid?.() !== 0) return 'needs root';
+  if (sh('command -v debootstrap').status !== 0) return 'needs debootstrap: scripts/test --qemu-next installs it as root';
+  const { status, stderr } = spawnSync(join(ROOT, 'test/qemu-next/make-chroot.sh'), [TREE], { timeout: 400_000, encoding: 'utf8' });
+  return status === 0 ? undefined : `could not make a trixie tree: ${stderr.trim()}`;
+}
+
+const missing = whyNot();
+if (missing !== undefined) describe('QEMU 11', () => void it('runs', { skip: missing }));
+else {
+  // The harness reads it when it is loaded.
+  process.env['MDEVSIM_TEST_QEMU'] = join(TREE, 'qemu');
+  const [{ defineSuite }, { SOURCE, TARGET, TestLab }] = await Promise.all([import('../e2e/suite.js'), import('../e2e/lab.js')]);
+  defineSuite('QEMU 11 by group and type1', { via: 'group' });
+  defineSuite('QEMU 11 by cdev and iommufd', { via: 'cdev' });
+
+  describe('QEMU 11', () => {
+    it('says pre-copy-p2p-prepare before a PRE_COPY_P2P that takes 300 ms, and pre-copy-p2p after it', () =>
+      TestLab.with({}, async (lab) => {
+        const source = await lab.vm({ uuid: SOURCE, via: 'group' });
+        const target = await lab.vm({ uuid: TARGET, via: 'group', incoming: true });
+        lab.knob(SOURCE, 'delay', 'PRE_COPY_P2P 300');
+        await source.startMigration(target);
+        const is = (state: string) => ({ event, data }: { event: string; data: Readonly<Record<string, unknown>> }): boolean =>
+          event === 'VFIO_MIGRATION' && data['device-state'] === state;
+        const prepare = await source.qmp.event(20, 'pre-copy-p2p-prepare', is('pre-copy-p2p-prepare'));
+        const done = await source.qmp.event(20, 'pre-copy-p2p', is('pre-copy-p2p'));
+        const time = ({ timestamp }: typeof done): number => timestamp.seconds * 1000 + timestamp.microseconds / 1000;
+        assert.ok(source.qmp.events.indexOf(prepare) < source.qmp.events.indexOf(done));
+        assert.ok(time(done) - time(prepare) >= 299, `${time(done) - time(prepare)} ms`);
+        await source.reached('completed');
+      }));
+  });
+}
