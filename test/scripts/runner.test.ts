@@ -18,7 +18,9 @@ function runOn(files: Readonly<Record<string, string>>, ...args: string[]): { st
       mkdirSync(dirname(path), { recursive: true });
       writeFileSync(path, text.replaceAll('DIR', dir));
     }
-    const { status, stdout, stderr } = spawnSync(process.execPath, ['--import', 'tsx', RUNNER, '--root', dir, ...args], { encoding: 'utf8', timeout: 90_000, killSignal: 'SIGKILL' });
+    const { status, stdout, stderr } = spawnSync(process.execPath, ['--import', 'tsx', RUNNER, '--root', dir, ...args], {
+      encoding: 'utf8', timeout: 90_000, killSignal: 'SIGKILL', env: { ...process.env, TMPDIR: dir },
+    });
     return { status, lines: (stdout + stderr).trimEnd().split('\n') };
   } finally {
     rmSync(dir, { recursive: true, force: true });
