@@ -1,13 +1,16 @@
 /*
  * The fuzz client: a process that does everything wrong to a lab, from a fixed seed.
  *
- *     client LAB SEED OPERATIONS
+ *     client LAB SEED OPERATIONS DEVICE...
  *
  * It writes any bytes to any attribute, calls ioctls with any number and any argument address (unmapped, read-only, across the
  * end of a mapping, kernel addresses), claims lengths up to 4 GiB, reads and writes at any offset, and tries to change
  * names. It keeps out of one thing only: a number written to `remove`, since that is meant to remove.
  *
- * On stdout one line of JSON: operations done, how often each errno came, calls that took longer than 3 seconds. Exit
+ * With 0 operations it does everything right instead: opens each DEVICE, asks for its info, resets it, closes it.
+ *
+ * On stdout one line of JSON: operations done, how often each errno came, calls that took longer than 3 seconds, ioctls
+ * that succeeded by number. Exit
  * status 0 unless the set-up fails. Any other end (a signal) is a finding.
  */
 #define _GNU_SOURCE
@@ -46,6 +49,8 @@ static int path_count, dir_count;
 static uint8_t *rw, *ro;
 static int held[MAX_HELD], held_count;
 static unsigned long errnos[200], slow, done;
+/* Ioctls that succeeded, by the command's low byte: whether the deeper code was reached at all. */
+static unsigned long reached[256];
 static unsigned long slot_serial;
 static volatile sig_atomic_t late;
 
@@ -131,10 +136,69 @@ static void fill(uint8_t *at, size_t length)
 	}
 }
 
-/* An argument address of each kind. */
-static unsigned long argument(void)
+static void put32(uint8_t *at, int word, uint32_t value) { memcpy(at + 4 * word, &value, 4); }
+static void put64(uint8_t *at, int offset, uint64_t value) { memcpy(at + offset, &value, 8); }
+
+/* Overwrites the start of the structure with what nearly is a good one, so that the deeper checks are reached too. */
+static void plausible(unsigned nr, uint8_t *at)
 {
-	uint8_t *end = rw + PAGE * RW_PAGES;
+	int i;
+
+	switch (nr) {
+	case 110: /* SET_IRQS */
+		put32(at, 0, 20 + 4 * below(4));
+		put32(at, 1, 1u << below(3) | 8u << below(3));
+		put32(at, 2, below(8));
+		put32(at, 3, below(6) == 0 ? below(4) : 0);
+		put32(at, 4, below(6) == 0 ? (uint32_t)number() : below(3));
+		for (i = 5; i < 9; i++) put32(at, i, below(3) ? FIRST_EVENTFD + below(EVENTFDS) : 0xffffffff);
+		break;
+	case 113: /* MAP_DMA */
+	case 114: /* UNMAP_DMA */
+		put32(at, 0, nr == 113 ? 32 : 24);
+		put32(at, 1, nr == 113 ? 1 + below(3) : below(10) == 0 ? 1 + below(3) : 0);
+		put64(at, 8, nr == 113 && below(4) ? (uint64_t)(uintptr_t)(rw + PAGE * below(RW_PAGES)) : (uint64_t)below(64) * PAGE);
+		put64(at, 16, below(8) ? (uint64_t)below(64) * PAGE : number());
+		if (nr == 113) put64(at, 24, below(8) ? (uint64_t)(1 + below(16)) * PAGE : number());
+		break;
+	case 117: /* DEVICE_FEATURE, DIRTY_PAGES */
+		put32(at, 0, 8 + 8 * below(5));
+		put32(at, 1, below(5) == 0 ? 1u << below(3) : below(14) | (uint32_t)(1 + below(7)) << 16);
+		put32(at, 2, below(10));
+		put32(at, 3, 0xffffffff);
+		if (below(3) == 0) {
+			put64(at, 8, (uint64_t)below(64) * PAGE);
+			put64(at, 16, below(4) ? (uint64_t)below(64) * PAGE : number());
+			put64(at, 24, below(2) ? PAGE : number());
+			put64(at, 32, (uint64_t)(uintptr_t)(rw + PAGE * below(RW_PAGES)));
+		}
+		break;
+	case 118: /* BIND_IOMMUFD */
+	case 119: /* ATTACH */
+	case 120: /* DETACH */
+		put32(at, 0, 8 + 4 * below(3));
+		put32(at, 1, 0);
+		put32(at, 2, below(4) ? below(6) : (uint32_t)held[below(held_count)]);
+		break;
+	default:
+		if (nr >= 0x80 && nr < 0x90) {
+			put32(at, 0, 8 + 8 * below(7));
+			for (i = 1; i < 4; i++) put32(at, i, below(6));
+			put64(at, 16, (uint64_t)(uintptr_t)(rw + PAGE * below(RW_PAGES)));
+			put64(at, 24, below(3) ? (uint64_t)below(64) * PAGE : number());
+			put64(at, 32, below(3) ? (uint64_t)below(64) * PAGE : number());
+			break;
+		}
+		put32(at, 0, 8 * below(8));
+		put32(at, 1, 0);
+		put32(at, 2, below(10));
+	}
+}
+
+/* An argument address of each kind. */
+static unsigned long argument(unsigned nr)
+{
+	uint8_t *end = rw + PAGE * RW_PAGES, whole[64] = { 0 };
 	unsigned room;
 
 	switch (below(16)) {
@@ -146,14 +210,19 @@ static unsigned long argument(void)
 	case 5: return (unsigned long)(ro + PAGE - below(64));
 	case 6:
 	case 7:
-		room = 1 + below(80);
+		room = below(2) ? 1 + below(80) : 16 * (1 + below(4));
 		fill(end - 128, 128);
+		if (below(2)) {
+			plausible(nr, whole);
+			memcpy(end - room, whole, room < sizeof whole ? room : sizeof whole);
+		}
 		return (unsigned long)(end - room);
 	case 8:
 		fill(rw, 256);
 		return (unsigned long)(rw + below(16));
 	default:
 		fill(rw + PAGE, 256);
+		if (below(3)) plausible(nr, rw + PAGE);
 		return (unsigned long)(rw + PAGE);
 	}
 }
@@ -223,7 +292,7 @@ static void attribute(void)
 			if (may_remove(path, buffer, length) || may_wait(path)) break;
 			if (below(3) == 0) count(pwrite(fd, buffer, length, (off_t)(number() >> 1)));
 			else if (below(20) == 0 && strcmp(strrchr(path, '/'), "/remove") != 0)
-				count(write(fd, (void *)argument(), 1 + below(5000)));
+				count(write(fd, (void *)argument(0), 1 + below(5000)));
 			else count(write(fd, buffer, length));
 		}
 	}
@@ -342,9 +411,40 @@ static void device_file(void)
 	case 7: command = _IO(';', 0x80 + below(24)); break;
 	default: command = VFIO(below(24)); break;
 	}
-	result = ioctl(fd, command, argument());
+	result = ioctl(fd, command, argument(command & 0xff));
 	count(result);
+	if (result >= 0) reached[command & 0xff]++;
 	if (result >= FIRST_SLOT && below(2)) hold(result);
+}
+
+/* What a good client does; says what fails. */
+static int check_devices(const char *const *devices, int device_count)
+{
+	int opened = 0, n, i;
+
+	refill_slots();
+	for (n = 0; n < 64 && opened < device_count; n++) {
+		int container, group = open_below("vfio/%d", n);
+		if (group < 0) continue;
+		container = open_below("vfio/vfio", 0);
+		if (ioctl(group, VFIO(4), &container) < 0) return perror("GROUP_SET_CONTAINER"), 1;
+		if (ioctl(container, VFIO(2), 1) < 0) return perror("SET_IOMMU"), 1;
+		for (i = 0; i < device_count; i++) {
+			uint32_t info[6] = { sizeof info };
+			int device = ioctl(group, VFIO(6), devices[i]);
+			if (device < 0 && errno == ENODEV) continue;
+			if (device < 0) return perror("GROUP_GET_DEVICE_FD"), 1;
+			if (ioctl(device, VFIO(7), info) < 0 || info[2] == 0) return perror("DEVICE_GET_INFO"), 1;
+			if (ioctl(device, VFIO(11), 0) < 0) return perror("DEVICE_RESET"), 1;
+			close(device);
+			opened++;
+		}
+		close(group);
+		close(container);
+	}
+	if (opened < device_count) return fprintf(stderr, "%d of %d devices could be opened\n", opened, device_count), 1;
+	printf("{\"opened\":%d}\n", opened);
+	return 0;
 }
 
 int main(int argc, char **argv)
@@ -363,6 +463,8 @@ int main(int argc, char **argv)
 	for (i = 0; i < 20; i++) rnd();
 	sigaction(SIGALRM, &alarm_action, NULL);
 	signal(SIGPIPE, SIG_IGN);
+
+	if (operations == 0) return check_devices(devices, device_count);
 
 	rw = mmap(NULL, PAGE * (RW_PAGES + 1), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	ro = mmap(NULL, PAGE * 2, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -397,6 +499,12 @@ int main(int argc, char **argv)
 	for (i = 0, end = ""; i < 200; i++) {
 		if (errnos[i] == 0) continue;
 		printf("%s\"%s\":%lu", end, i == 0 ? "0" : strerrorname_np(i), errnos[i]);
+		end = ",";
+	}
+	printf("},\"reached\":{");
+	for (i = 0, end = ""; i < 256; i++) {
+		if (reached[i] == 0) continue;
+		printf("%s\"%d\":%lu", end, i, reached[i]);
 		end = ",";
 	}
 	printf("}}\n");
