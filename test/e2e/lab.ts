@@ -58,9 +58,9 @@ export class TestLab {
     return `${this.dir}/sys/kernel/debug/${file}`;
   }
 
-  /** `echo VALUE > migration_block` in a real shell. */
-  block(uuid: string, value: string, shell?: string): ShellResult {
-    return sh(`echo ${value} > ${this.path(uuid, 'migration_block')}`, shell);
+  /** `echo VALUE > migration_block` in a real shell; in bash by default, because dash says "I/O error" whatever the error was. */
+  block(uuid: string, value: string, shell = 'bash'): ShellResult {
+    return sh(`${shell} -c 'echo ${value} > ${this.path(uuid, 'migration_block')}'`);
   }
   /** Writes one of the lab's knobs: `blocker`, `delay`, `fail`, ... Throws when it is refused. */
   knob(uuid: string, name: string, text: string): void {

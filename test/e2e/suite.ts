@@ -75,7 +75,12 @@ export function defineSuite(title: string, options: SuiteOptions): void {
       assertDone(lab.block(SOURCE, '1'));
       assertDone(lab.block(SOURCE, '0'));
       await beginSlowly(lab, source, target);
-      for (const shell of SHELLS) assertBusy(sh(`${shell} -c 'echo 1 > ${lab.path(SOURCE, 'migration_block')}'`));
+      for (const shell of SHELLS) {
+        const { status, stderr } = lab.block(SOURCE, '1', shell);
+        assert.notEqual(status, 0, shell);
+        assert.match(stderr, shell === 'bash' || shell.startsWith('busybox') ? /Device or resource busy/ : /Device or resource busy|I\/O error/);
+      }
+      assertBusy(sh(`/bin/echo 1 > ${lab.path(SOURCE, 'migration_block')}`));
       assertDone(lab.block(SOURCE, '0'));
       assert.equal((await source.migration()).status, 'active');
       assertBusy(lab.block(TARGET, '1'));

@@ -93,7 +93,8 @@ export class Vm {
   async migrate(target: Vm): Promise<MigrationInfo> {
     await this.startMigration(target);
     const info = await this.reached('completed');
-    await target.qmp.event(20, 'RESUME at the target', ({ event }) => event === 'RESUME');
+    // QEMU says RESUME before it starts the devices.
+    await target.qmp.event(20, 'the target device to run', ({ event, data }) => event === 'VFIO_MIGRATION' && data['device-state'] === 'running');
     return info;
   }
 
