@@ -31,8 +31,8 @@ export interface Comparison {
 type Pair = readonly [GoldenRecord | undefined, ObservedRecord | undefined];
 type Anything = Readonly<Record<string, unknown>>;
 
-/** Never compared: the recording's own fields. */
-const BOOKKEEPING = new Set(['kernel', 'i', 'area', 'sec', 'phase', 'unstable', 'undefined_bytes']);
+/** Never compared: the recording's own fields, and a time. */
+const BOOKKEEPING = new Set(['kernel', 'i', 'area', 'sec', 'phase', 'unstable', 'undefined_bytes', 'blocked_ms']);
 /** Fields that are what a call was given, not what it answered; they decide which records belong together. */
 const INPUTS = [
   'op', 'path', 'what', 'when', 'who', 'kind', 'via', 'type', 'index', 'n', 'off', 'in', 'feature', 'argsz', 'from', 'variant', 'to',
