@@ -47,7 +47,9 @@ static uint64_t rng_state;
 static char *paths[MAX_PATHS], *dirs[MAX_PATHS];
 static int path_count, dir_count;
 static uint8_t *rw, *ro;
-static int held[MAX_HELD], held_count;
+enum kind { CONTAINER, GROUP, DEVICE, IOMMUFD, STREAM, OTHER };
+static struct { int fd; enum kind kind; } held[MAX_HELD];
+static int held_count;
 static unsigned long errnos[200], slow, done;
 /* Ioctls that succeeded, by the command's low byte: whether the deeper code was reached at all. */
 static unsigned long reached[256];
@@ -163,7 +165,7 @@ static void plausible(unsigned nr, uint8_t *at)
 		break;
 	case 117: /* DEVICE_FEATURE, DIRTY_PAGES */
 		put32(at, 0, 8 + 8 * below(5));
-		put32(at, 1, below(5) == 0 ? 1u << below(3) : below(14) | (uint32_t)(1 + below(7)) << 16);
+		put32(at, 1, below(5) == 0 ? 1u << below(3) : below(3) ? 2 | 2u << 16 : below(14) | (uint32_t)(1 + below(7)) << 16);
 		put32(at, 2, below(10));
 		put32(at, 3, 0xffffffff);
 		if (below(3) == 0) {
@@ -178,12 +180,13 @@ static void plausible(unsigned nr, uint8_t *at)
 	case 120: /* DETACH */
 		put32(at, 0, 8 + 4 * below(3));
 		put32(at, 1, 0);
-		put32(at, 2, below(4) ? below(6) : (uint32_t)held[below(held_count)]);
+		put32(at, 2, below(4) ? below(6) : (uint32_t)held[below(held_count)].fd);
 		break;
 	default:
 		if (nr >= 0x80 && nr < 0x90) {
-			put32(at, 0, 8 + 8 * below(7));
-			for (i = 1; i < 4; i++) put32(at, i, below(6));
+			put32(at, 0, 4 * (2 + below(18)));
+			for (i = 1; i < 4; i++) put32(at, i, below(2) ? below(6) : 0);
+			if (nr == 0x85) put32(at, 2, 1 + below(3)), put32(at, 3, 0);
 			put64(at, 16, (uint64_t)(uintptr_t)(rw + PAGE * below(RW_PAGES)));
 			put64(at, 24, below(3) ? (uint64_t)below(64) * PAGE : number());
 			put64(at, 32, below(3) ? (uint64_t)below(64) * PAGE : number());
@@ -336,9 +339,12 @@ static void refill_slots(void)
 	}
 }
 
-static void hold(int fd)
+static void hold(int fd, enum kind kind)
 {
-	if (fd >= 0 && held_count < MAX_HELD) held[held_count++] = fd;
+	if (fd < 0) return;
+	if (held_count == MAX_HELD) held_count--;
+	held[held_count].fd = fd;
+	held[held_count++].kind = kind;
 }
 
 static int open_below(const char *format, int n)
@@ -352,6 +358,7 @@ static int open_below(const char *format, int n)
 /* Closes everything and opens a good set of descriptors again: attached groups and devices, a bound cdev, bare ones. */
 static void fresh_round(const char *const *devices, int device_count)
 {
+	uint32_t alloc[3] = { sizeof alloc };
 	int i, container, iommufd;
 
 	close_range(3, FIRST_EVENTFD - 1, 0);
@@ -365,35 +372,66 @@ static void fresh_round(const char *const *devices, int device_count)
 		close(fd);
 	}
 	container = open_below("vfio/vfio", 0);
-	hold(container);
+	hold(container, CONTAINER);
 	iommufd = open_below("iommu", 0);
-	hold(iommufd);
-	for (i = 0; i < 4; i++) {
-		int group = open_below("vfio/%d", i);
-		if (group < 0) continue;
-		hold(group);
-		if (i == 3 || below(4) == 0) continue;
-		ioctl(group, VFIO(4), &container);
-		ioctl(container, VFIO(2), below(2) ? 3 : 1);
-		hold(ioctl(group, VFIO(6), devices[i % device_count]));
+	hold(iommufd, IOMMUFD);
+	ioctl(iommufd, _IO(';', 0x81), alloc);
+	for (i = 0; i < device_count + 1; i++) {
+		uint32_t bind[4] = { sizeof bind, 0, (uint32_t)iommufd, 0 }, attach[3] = { sizeof attach, 0, alloc[2] };
+		if (below(2)) {
+			int group = open_below("vfio/%d", i);
+			hold(group, GROUP);
+			if (group < 0 || below(6) == 0) continue;
+			ioctl(group, VFIO(4), below(4) ? &container : &iommufd);
+			ioctl(container, VFIO(2), below(2) ? 3 : 1);
+			hold(ioctl(group, VFIO(6), devices[i % device_count]), DEVICE);
+		} else {
+			int cdev = open_below("vfio/devices/vfio%d", i);
+			hold(cdev, DEVICE);
+			if (cdev >= 0 && below(6) != 0) ioctl(cdev, VFIO(18), bind);
+			if (cdev >= 0 && below(2)) ioctl(cdev, VFIO(19), attach);
+		}
 	}
-	for (i = 0; i < 4; i++) {
-		uint32_t bind[4] = { sizeof bind, 0, (uint32_t)iommufd, 0 };
-		int cdev = open_below("vfio/devices/vfio%d", i);
-		if (cdev < 0) continue;
-		hold(cdev);
-		if (below(4) != 0) ioctl(cdev, VFIO(18), bind);
+	hold(open(paths[below(path_count)], O_RDONLY), OTHER);
+	hold(open(dirs[below(dir_count)], O_RDONLY | O_DIRECTORY), OTHER);
+}
+
+/* A number that the kind of file knows, mostly. */
+static unsigned long command_for(enum kind kind)
+{
+	static const uint8_t container[] = { 100, 101, 102, 112, 113, 113, 114, 117 }, group[] = { 103, 104, 105, 106 },
+		device[] = { 107, 108, 109, 110, 110, 111, 117, 117, 117, 118, 119, 120 };
+
+	switch (below(10)) {
+	case 0: return (uint32_t)rnd();
+	case 1: return VFIO(below(24));
+	case 2: return _IO(';', 0x80 + below(24));
 	}
-	hold(open(paths[below(path_count)], O_RDONLY));
-	hold(open(dirs[below(dir_count)], O_RDONLY | O_DIRECTORY));
+	switch (kind) {
+	case CONTAINER: return _IO(';', container[below(sizeof container)]);
+	case GROUP: return _IO(';', group[below(sizeof group)]);
+	case DEVICE: return _IO(';', device[below(sizeof device)]);
+	case IOMMUFD: return _IO(';', below(4) ? 0x80 + below(16) : container[below(sizeof container)]);
+	case STREAM: return VFIO(21);
+	default: return (rnd() & 0xffffff00) | (100 + below(40));
+	}
+}
+
+/* The descriptor that a SET of the migration state left in the structure. */
+static void hold_stream(const uint8_t *at)
+{
+	uint32_t words[4];
+
+	if (at < rw || at + sizeof words > rw + PAGE * RW_PAGES) return;
+	memcpy(words, at, sizeof words);
+	if ((words[1] & 0xffff) == 2 && words[3] >= FIRST_SLOT && words[3] < FIRST_SLOT + SLOTS) hold((int)words[3], STREAM);
 }
 
 static void device_file(void)
 {
 	static uint8_t buffer[1 << 16];
-	int fd = held[below(held_count)];
-	int result;
-	unsigned long command;
+	int chosen = below(held_count), fd = held[chosen].fd, result;
+	unsigned long command, address;
 
 	switch (below(12)) {
 	case 0: count(pread(fd, buffer, below(5000), (off_t)((number() & 15) << 40 | below(300)))); return;
@@ -406,15 +444,15 @@ static void device_file(void)
 		if (map != MAP_FAILED) munmap(map, PAGE);
 		return;
 	}
-	case 5: command = (uint32_t)rnd(); break;
-	case 6: command = (rnd() & 0xffffff00) | (100 + below(40)); break;
-	case 7: command = _IO(';', 0x80 + below(24)); break;
-	default: command = VFIO(below(24)); break;
 	}
-	result = ioctl(fd, command, argument(command & 0xff));
+	command = command_for(held[chosen].kind);
+	address = argument(command & 0xff);
+	result = ioctl(fd, command, address);
 	count(result);
-	if (result >= 0) reached[command & 0xff]++;
-	if (result >= FIRST_SLOT && below(2)) hold(result);
+	if (result < 0) return;
+	reached[command & 0xff]++;
+	if ((command & 0xff) == 117) hold_stream((const uint8_t *)address);
+	if ((command & 0xff) == 106 && result >= FIRST_SLOT) hold(result, DEVICE);
 }
 
 /* What a good client does; says what fails. */
@@ -484,11 +522,10 @@ int main(int argc, char **argv)
 		if (held_count == 0) return fprintf(stderr, "nothing can be opened\n"), 1;
 		while (done < until && done < operations) {
 			watch(3);
-			switch (below(8)) {
+			switch (below(10)) {
 			case 0:
-			case 1:
-			case 2: attribute(); break;
-			case 3: names(); break;
+			case 1: attribute(); break;
+			case 2: names(); break;
 			default: device_file(); break;
 			}
 		}
