@@ -23,7 +23,7 @@ echo "= card ${tty:-none}"
 # One byte of a register; dd's own messages are of no use here.
 get() { dd if=/sys/bus/pci/devices/$pci/resource0 bs=1 skip=$1 count=1 2>/dev/null; }
 put() { printf "$2" | dd of=/sys/bus/pci/devices/$pci/resource0 bs=1 seek=$1 count=1 conv=notrunc 2>/dev/null; }
-status() { get 5 | hexdump -e '1/1 "%d"'; }
+status() { get 5 | od -A n -t u1 | tr -d ' '; }
 
 while read -r command text; do
   case $command in
@@ -31,7 +31,7 @@ while read -r command text; do
       stty -F /dev/$tty raw -echo
       exec 3<>/dev/$tty
       printf %s "$text" >&3
-      answer=$(timeout 20 dd bs=1 count=${#text} <&3 2>/dev/null)
+      answer=$(dd bs=1 count=${#text} <&3 2>/dev/null)
       exec 3>&-
       echo "= loop $answer" ;;
     fill)
