@@ -15,7 +15,7 @@ export interface DebugView<T> {
 }
 
 /** A new sys/kernel/debug/<name> with one directory per member. `debugfs` is Machine.debugfs. */
-export function debugDirectory<T>(debugfs: Dir, name: string, view: DebugView<T>): Members<T> {
+export function debugDirectory<T extends object>(debugfs: Dir, name: string, view: DebugView<T>): Members<T> {
   const entries = new Members<T>('dir', (item) => view.ino(item), (ino, entryName, item) => {
     const source = new GroupSource(() => view.groups(item), ino + 1, DEBUGFS, 'newest');
     return new LazyDir(ino, entryName, [source], { born: view.born(item), order: 'newest' });

@@ -8,7 +8,7 @@ import type { DirEntry } from '../kernfs/dir.js';
 import type { Node } from '../kernfs/node.js';
 import { LazyDir, Members } from './lazy-dir.js';
 
-interface Shown<T> {
+interface Shown<T extends object> {
   readonly dir: LazyDir;
   readonly members: Members<T>;
   /** Directories of this kind inside it. */
@@ -21,7 +21,7 @@ export interface ItemKind<T> {
   make(ino: number, name: string, item: T): Node;
 }
 
-export class DeviceDirs<T> {
+export class DeviceDirs<T extends object> {
   readonly #root: Dir;
   readonly #item: ItemKind<T>;
   readonly #order: DirOrder;

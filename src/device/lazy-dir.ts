@@ -9,6 +9,7 @@ import type { DirEntry, DirOrder } from '../kernfs/dir.js';
 import { Dir } from '../kernfs/dir.js';
 import type { Node } from '../kernfs/node.js';
 import { AttributeNode } from '../sysfs/attribute-node.js';
+import { NameMap } from './name-map.js';
 
 /** A child that could be made. */
 export interface LazyChild extends DirEntry {
@@ -149,8 +150,8 @@ export class LazyDir extends Dir {
 }
 
 /** Children from a map that grows and shrinks: `bus/mdev/devices`, `class/vfio`, the devices of a parent. */
-export class Members<T> implements ChildSource {
-  readonly #items = new Map<string, T>();
+export class Members<T extends object> implements ChildSource {
+  readonly #items = new NameMap<T>();
   #dir: LazyDir | undefined = undefined;
 
   constructor(

@@ -121,7 +121,7 @@ export class Machine {
     return wait;
   }
 
-  #show<T>(parent: Dir, name: string, members: Members<T>): void {
+  #show<T extends object>(parent: Dir, name: string, members: Members<T>): void {
     parent.attach(new LazyDir(this.tree.allocateInos(1), name, [members], { born: Date.now() }));
   }
 }

@@ -13,6 +13,8 @@ import type { Device } from '../device/device.js';
 import type { Members } from '../device/lazy-dir.js';
 import type { Machine } from '../device/machine.js';
 import { moduleParameters } from '../device/module.js';
+import type { ReadonlyNameMap } from '../device/name-map.js';
+import { NameMap } from '../device/name-map.js';
 import type { Caller } from '../kernfs/caller.js';
 import { trace } from '../trace/trace.js';
 import { MdevDevice } from './device.js';
@@ -39,7 +41,7 @@ export class MdevCore {
   readonly vfio: VfioSysfs;
   /** class/mdev_bus: links to the parents. */
   readonly parents: Members<Device>;
-  readonly #devices = new Map<string, MdevDevice>();
+  readonly #devices = new NameMap<MdevDevice>();
   readonly #registrations = new Map<string, MdevRegistration>();
   readonly #listeners = new Set<MdevListener>();
 
@@ -57,7 +59,7 @@ export class MdevCore {
   }
 
   /** All devices by UUID, also those that are being removed. */
-  get devices(): ReadonlyMap<string, MdevDevice> {
+  get devices(): ReadonlyNameMap<MdevDevice> {
     return this.#devices;
   }
   get registrations(): ReadonlyMap<string, MdevRegistration> {

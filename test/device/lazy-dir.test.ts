@@ -114,12 +114,12 @@ describe('Members', () => {
     const tree = new Tree();
     const detached: string[] = [];
     tree.observer = { detached: (node) => detached.push(node.name) };
-    const members = new Members<number>('symlink', (ino) => ino, (ino, name) => new Symlink(ino, name, 'x'));
+    const members = new Members<{ ino: number }>('symlink', ({ ino }) => ino, (ino, name) => new Symlink(ino, name, 'x'));
     const dir = tree.root.attach(new LazyDir(tree.allocateInos(1), 'list', [members]));
     const first = tree.allocateInos(3);
-    for (let n = 0; n < 3; n++) members.add(String(n), first + n);
+    for (let n = 0; n < 3; n++) members.add(String(n), { ino: first + n });
     const node = dir.lookup('1');
-    assert.throws(() => members.add('1', 9));
+    assert.throws(() => members.add('1', { ino: 9 }));
     void members.delete('1');
     void members.delete('2');
     void members.delete('7');

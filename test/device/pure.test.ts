@@ -4,6 +4,7 @@ import { describe, it } from 'node:test';
 import { isErrno } from '../../src/abi/errno.js';
 import { Ida } from '../../src/device/ida.js';
 import { cString, kstrtoul } from '../../src/device/kstrtox.js';
+import { NameMap } from '../../src/device/name-map.js';
 import { relativePath } from '../../src/device/path.js';
 import { parseSyntheticUevent } from '../../src/device/uevent.js';
 import { parseCreate } from '../../src/mdev/uuid.js';
@@ -29,6 +30,28 @@ describe('Ida', () => {
         taken.add(lowest);
       }
     }
+  });
+});
+
+describe('NameMap', () => {
+  it('is a map in which deleted names are gone and can come back, over many rounds', () => {
+    const map = new NameMap<{ n: number }>();
+    const model = new Map<string, { n: number }>();
+    for (let step = 0; step < 3000; step++) {
+      const name = `n${(step * 7919) % 97}`;
+      if (step % 3 === 0) {
+        assert.equal(map.delete(name), model.delete(name));
+      } else {
+        map.set(name, { n: step });
+        model.set(name, { n: step });
+      }
+      assert.equal(map.size, model.size);
+    }
+    assert.deepEqual([...map].sort(), [...model].sort());
+    assert.deepEqual([...map.keys()].sort(), [...model.keys()].sort());
+    assert.equal([...map.values()].length, model.size);
+    for (const name of model.keys()) map.delete(name);
+    assert.deepEqual([[...map], map.has('n1'), map.get('n1')], [[], false, undefined]);
   });
 });
 
