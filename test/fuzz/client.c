@@ -148,11 +148,11 @@ static void plausible(unsigned nr, uint8_t *at)
 
 	switch (nr) {
 	case 110: /* SET_IRQS */
-		put32(at, 0, 20 + 4 * below(4));
-		put32(at, 1, 1u << below(3) | 8u << below(3));
-		put32(at, 2, below(8));
+		put32(at, 0, below(2) ? 24 : 20 + 4 * below(4));
+		put32(at, 1, below(2) ? 4 | 32 : 1u << below(3) | 8u << below(3));
+		put32(at, 2, below(2) ? below(2) : below(8));
 		put32(at, 3, below(6) == 0 ? below(4) : 0);
-		put32(at, 4, below(6) == 0 ? (uint32_t)number() : below(3));
+		put32(at, 4, below(6) == 0 ? (uint32_t)number() : below(3) ? 1 : below(3));
 		for (i = 5; i < 9; i++) put32(at, i, below(3) ? FIRST_EVENTFD + below(EVENTFDS) : 0xffffffff);
 		break;
 	case 113: /* MAP_DMA */
