@@ -1,0 +1,159 @@
+/** The story that scripts/demo tells. Everything here is real: QEMU, bash, the file system, the eventfd; only the machine is ours. */
+import { spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Lab } from '../../src/index.js';
+import type { LabDevice } from '../../src/index.js';
+import { DeadlineError, within } from '../../test/e2e/deadline.js';
+import { Qmp } from '../../test/e2e/qmp.js';
+import { RootShell } from './demo-shell.js';
+
+const ROOT = join(import.meta.dirname, '../..');
+const MDEVSIM = [process.execPath, join(ROOT, 'dist/src/main.js')];
+const SOURCE_UUID = '11111111-1111-4111-8111-111111111111';
+const TARGET_UUID = '22222222-2222-4222-8222-222222222222';
+/** Generated device state, bytes: mtty's own is 96. */
+const STATE_SIZE = 32 << 20;
+/** How fast the device changes its state while it is pre-copied, bytes per second: faster than BANDWIDTH, so that the migration takes time. */
+const DIRTY_RATE = 64 << 20;
+/** Bytes per second. */
+const BANDWIDTH = 16 << 20;
+
+const start = performance.now();
+const say = (text: string): void => console.log(`${((performance.now() - start) / 1000).toFixed(3).padStart(8)} s  ${text}`);
+const sub = (text: string): void => console.log(`             ${text}`);
+
+const children: ChildProcess[] = [];
+
+function startQemu(scratch: string, lab: Lab, name: string, uuid: string, extra: readonly string[]): { child: ChildProcess; connect: () => Promise<Qmp> } {
+  const socket = join(scratch, `${name}.qmp`);
+  const argv = [
+    ...MDEVSIM, 'run', '--lab', lab.dir, '--', 'qemu-system-x86_64', '-M', 'q35,accel=tcg', '-m', '64M', '-nodefaults', '-no-user-config',
+    '-display', 'none', '-qmp', `unix:${socket},server=on,wait=off`,
+    '-device', `vfio-pci,sysfsdev=/sys/bus/mdev/devices/${uuid},migration-events=on`, ...extra,
+  ];
+  const child = spawn(argv[0] ?? '', argv.slice(1), { stdio: ['ignore', 'ignore', 'pipe'] });
+  children.push(child);
+  let output = '';
+  let alive = true;
+  child.stderr?.on('data', (data: Buffer) => { output += data.toString(); });
+  child.once('exit', () => { alive = false; });
+  return { child, connect: () => Qmp.connect(socket, 30, () => alive, () => output) };
+}
+
+/** Counts what happens to one device while the story goes on. */
+class Observer {
+  signals = 0;
+  bytes = 0;
+  readonly states: string[] = [];
+
+  constructor(lab: Lab, device: LabDevice) {
+    lab.on((event) => {
+      if (!('uuid' in event) || event.uuid !== device.uuid) return;
+      if (event.type === 'block' && !event.refused) this.signals++;
+      if (event.type === 'data') this.bytes = Math.max(this.bytes, event.bytes);
+      if (event.type === 'state') this.states.push(event.to);
+    });
+  }
+}
+
+const showEcho = (command: string, { status, stderr }: { status: number; stderr: string }): void => {
+  sub(`# ${command}`);
+  if (stderr !== '') sub(`  ${stderr}`);
+  sub(`  exit status ${status}`);
+};
+
+async function story(scratch: string, labDir: string): Promise<void> {
+  const lab = await Lab.mount(labDir, { devices: [{ type: 'mtty-2', uuid: SOURCE_UUID }, { type: 'mtty-2', uuid: TARGET_UUID }] });
+  try {
+    const [source, target] = [lab.device(SOURCE_UUID), lab.device(TARGET_UUID)];
+    if (source === undefined || target === undefined) throw new Error('the devices are missing');
+    say(`a lab with two mtty devices is mounted at ${lab.dir}`);
+    await source.fault('state_size', STATE_SIZE);
+    await source.fault('dirty_rate', DIRTY_RATE);
+    const [observer, other] = [new Observer(lab, source), new Observer(lab, target)];
+
+    const shell = new RootShell([...MDEVSIM, 'run', '--lab', lab.dir, '--slots', '0', '--', 'bash', '--norc']);
+    children.push(shell.child);
+    const file = `/sys/bus/mdev/devices/${SOURCE_UUID}/migration_block`;
+
+    const eventfd = new RootShell([...MDEVSIM, 'run', '--lab', lab.dir, '--', process.execPath, '--import', 'tsx', join(ROOT, 'scripts/lib/demo-eventfd.ts'), String(source.group), SOURCE_UUID]);
+    children.push(eventfd.child);
+    say('a program opens the device with VFIO and gives it an eventfd for the blocker interrupt');
+    await eventfd.line(/^listening/);
+    for (const value of [1, 1, 0]) showEcho(`echo ${value} > migration_block`, await shell.run(`echo ${value} > ${file}`));
+    eventfd.write('count\n');
+    say(`its eventfd was signalled ${(await eventfd.line(/^count/)).slice('count '.length)} times: once per change, not for the second 1`);
+    eventfd.write('end\n');
+    await eventfd.ended;
+
+    say('two unmodified QEMUs start, each with one of the devices as vfio-pci');
+    const incoming = `unix:${join(scratch, 'migration')}`;
+    const [from, to] = [startQemu(scratch, lab, 'source', SOURCE_UUID, []), startQemu(scratch, lab, 'target', TARGET_UUID, ['-incoming', incoming])];
+    const [qemu, peer] = await Promise.all([from.connect(), to.connect()]);
+    const { qemu: { major, minor } } = await qemu.execute('query-version');
+    say(`QEMU ${major}.${minor} runs; the devices are ${source.migrationState} and ${target.migrationState}`);
+
+    say('before the migration a block is accepted (and taken back)');
+    showEcho('echo 1 > migration_block', await shell.run(`echo 1 > ${file}`));
+    showEcho('echo 0 > migration_block', await shell.run(`echo 0 > ${file}`));
+
+    await qemu.execute('migrate-set-capabilities', { capabilities: [{ capability: 'events', state: true }] });
+    await qemu.execute('migrate-set-parameters', { 'max-bandwidth': BANDWIDTH, 'downtime-limit': 300 });
+    observer.states.length = 0;
+    const saving = lab.next('state', ({ uuid, to: state }) => uuid === SOURCE_UUID && state === 'PRE_COPY', AbortSignal.timeout(20_000));
+    await qemu.execute('migrate', { uri: incoming });
+    await saving;
+    const began = performance.now();
+    say(`the migration has begun: the source's device is in ${source.migrationState}`);
+    const during = await shell.run(`echo 1 > ${file}`);
+    showEcho('echo 1 > migration_block', during);
+    say(`query-migrate says: ${(await qemu.execute('query-migrate')).status}`);
+    if (during.status === 0) throw new Error('the block should have failed');
+    await sleep(1000);
+    say(`${observer.bytes} device bytes were read so far; now the migration may use all bandwidth, so that it can end`);
+    await source.fault('dirty_rate', 0);
+    await qemu.execute('migrate-set-parameters', { 'max-bandwidth': 0, 'downtime-limit': 2000 });
+
+    const end = await qemu.event(60, 'the end of the migration', ({ event, data }) => event === 'MIGRATION' && ['completed', 'failed'].includes(String(data['status'])));
+    const info = await qemu.execute('query-migrate');
+    say(`the migration ${String(end.data['status'])} after ${((performance.now() - began) / 1000).toFixed(2)} s`);
+    if (info.status !== 'completed') throw new Error(info['error-desc'] ?? 'the migration failed');
+    await peer.event(20, 'RESUME at the target', ({ event }) => event === 'RESUME');
+    sub(`QEMU moved ${info.vfio?.transferred ?? 0} device bytes`);
+    sub(`source: RUNNING ${observer.states.map((state) => `-> ${state}`).join(' ')}`);
+    sub(`target: ${other.states.slice(other.states.indexOf('RESUMING')).map((state) => `${state} `).join('-> ').trim()}`);
+
+    say('after it a block is accepted again');
+    showEcho('echo 1 > migration_block', await shell.run(`echo 1 > ${file}`));
+    say(`blocker interrupts signalled in all: ${observer.signals} on the source, ${other.signals} on the target`);
+    for (const qmp of [qemu, peer]) {
+      await qmp.execute('quit').catch(() => undefined);
+      qmp.close();
+    }
+    shell.write('exit\n');
+  } finally {
+    for (const child of children) if (child.exitCode === null) child.kill('SIGKILL');
+    await lab.unmount();
+  }
+}
+
+const scratch = mkdtempSync(join(tmpdir(), 'mdevsim-demo-'));
+const labDir = join(scratch, 'lab');
+mkdirSync(labDir);
+process.once('exit', () => {
+  for (const child of children) if (child.exitCode === null) child.kill('SIGKILL');
+  rmSync(scratch, { recursive: true, force: true });
+});
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1));
+try {
+  await within(120, 'the story to end', story(scratch, labDir));
+  say('everything is cleaned up');
+  process.exit(0);
+} catch (error) {
+  console.error(`The demo failed: ${error instanceof DeadlineError ? error.message.split('\n')[0] : error instanceof Error ? error.message : String(error)}`);
+  process.exit(1);
+}
