@@ -66,9 +66,15 @@ export function read(session: Session, request: Request): void | Promise<void> {
   const file = target(fileHandle(session, request, message.u64(READ.fh)));
   if (file.read === undefined) throw new Errno('EINVAL');
   request.flags = message.u32(READ.flags);
-  const data = file.read(request, message.u64(READ.offset), message.u32(READ.size));
-  if (data instanceof Promise) return data.then((bytes) => session.replies.bytes(request, bytes));
-  session.replies.bytes(request, data);
+  const size = message.u32(READ.size);
+  const data = file.read(request, message.u64(READ.offset), size);
+  if (data instanceof Promise) return data.then((bytes) => session.replies.bytes(request, atMost(bytes, size)));
+  session.replies.bytes(request, atMost(data, size));
+}
+
+/** The kernel takes a reply that is longer than it asked for as an error. */
+function atMost(data: Uint8Array, size: number): Uint8Array {
+  return data.length > size ? data.subarray(0, size) : data;
 }
 
 export function write(session: Session, request: Request): void | Promise<void> {

@@ -329,6 +329,7 @@ suite('open files', () => {
     assert.deepEqual(order, []);
     finish();
     await reply;
+    await new Promise((resolve) => setImmediate(resolve));
     assert.deepEqual(order, ['read', 'release']);
     rig.session.end('test');
   });
