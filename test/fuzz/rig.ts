@@ -5,16 +5,13 @@ import { join } from 'node:path';
 import type { Mount } from '../../mount/mount.js';
 import { mountTree } from '../../mount/mount.js';
 import { isErrno } from '../../src/abi/errno.js';
-import { Machine } from '../../src/device/machine.js';
-import { registerMisc } from '../../src/device/misc.js';
-import { createDriver } from '../../src/drivers/index.js';
-import { IommufdFile } from '../../src/iommufd/main.js';
+import type { Machine } from '../../src/device/machine.js';
 import { Dir } from '../../src/kernfs/dir.js';
 import { FileNode } from '../../src/kernfs/file-node.js';
 import type { Node } from '../../src/kernfs/node.js';
 import { Symlink } from '../../src/kernfs/symlink.js';
-import { MdevCore } from '../../src/mdev/core.js';
-import { Vfio } from '../../src/vfio/registrar.js';
+import { buildMachine } from '../../src/lab/build.js';
+import type { MdevCore } from '../../src/mdev/core.js';
 import { fakeRequest } from '../fakes/caller.js';
 
 export interface Rig extends AsyncDisposable {
@@ -28,13 +25,10 @@ export interface Rig extends AsyncDisposable {
 
 export async function startRig(): Promise<Rig> {
   const dir = mkdtempSync(join(tmpdir(), 'mdevsim-fuzz-'));
-  const machine = new Machine();
-  const vfio = new Vfio();
-  const core = new MdevCore(machine, vfio);
-  registerMisc(machine, { name: 'vfio', minor: 196, nodename: 'vfio/vfio', mode: 0o666, open: vfio.openContainer });
-  registerMisc(machine, { name: 'iommu', minor: 124, mode: 0o660, open: () => new IommufdFile() });
-  const registration = core.registerDriver(createDriver('mtty'));
-  const uuids = ['mtty-1', 'mtty-2'].map((type, n) => core.create(registration.type(type), `00000000-0000-4000-8000-00000000000${n}`).uuid);
+  const core = buildMachine({});
+  const { machine } = core;
+  const types = [...core.registrations.values()].flatMap(({ parents }) => parents.flatMap((parent) => [...parent.types.values()]));
+  const uuids = types.map((type, n) => core.create(type, `00000000-0000-4000-8000-00000000000${n}`).uuid);
   const mount = await mountTree(machine.tree, dir);
   return {
     dir, mount, machine, core, uuids,
