@@ -20,7 +20,7 @@ const expected = loadExpected(new URL('./', import.meta.url));
 for (const area of AREAS) {
   test(`a lab answers the ${area.name} probe as Linux 6.12 did`, { skip: reason ?? false, timeout: (area.limit + 60) * 1000 }, async () => {
     await using lab = await startLab('6.12');
-    const result = judge(area.name, await area.run(lab, 'k2', {}), area.byPath === true, expected);
+    const result = judge(area, 'k2', await area.run(lab, 'k2', {}), expected);
     const unexplained = result.problems.length + result.sections.reduce((sum, section) => sum + section.unexplained.length, 0);
     assert.equal(unexplained, 0, [...lines(result)].join('\n'));
   });

@@ -6,7 +6,7 @@ import { existsSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import type { GoldenKernel } from '../golden/load.js';
 import { AREAS, readRecords, saveRecords } from './lib/areas.js';
-import type { AreaRun } from './lib/areas.js';
+import type { Area, AreaRun } from './lib/areas.js';
 import { loadExpected } from './lib/expected.js';
 import { startLab } from './lib/lab.js';
 import { judge, lines } from './lib/report.js';
@@ -47,9 +47,9 @@ async function main(): Promise<number> {
   let unexplained = 0;
   for (const area of AREAS.filter(({ name }) => values.area?.includes(name) ?? true)) {
     const golden = recording as GoldenKernel;
-    const run = await runArea(area.name, golden, values);
+    const run = await runArea(area, golden, values);
     if (values.save !== undefined) saveRecords(values.save, area.name, run.lab);
-    const result = judge(area.name, run, area.byPath === true, expected);
+    const result = judge(area, golden, run, expected);
     if (values.json) for (const section of result.sections) for (const row of section.unexplained) console.log(JSON.stringify(row));
     else for (const line of lines(result)) console.log(line);
     unexplained += result.problems.length + result.sections.reduce((sum, section) => sum + section.unexplained.length, 0);
@@ -60,11 +60,9 @@ async function main(): Promise<number> {
 
 type Options = { readonly kernel: string; readonly section?: string | undefined; readonly uapi?: string | undefined; readonly replay?: string | undefined };
 
-async function runArea(name: string, golden: GoldenKernel, options: Options): Promise<AreaRun> {
-  const area = AREAS.find((one) => one.name === name);
-  if (area === undefined) throw new TypeError(`unknown area ${name}`);
+async function runArea(area: Area, golden: GoldenKernel, options: Options): Promise<AreaRun> {
   if (options.replay !== undefined) {
-    const path = `${options.replay}/${name}.jsonl`;
+    const path = `${options.replay}/${area.name}.jsonl`;
     return { kernel: area.golden(golden, options), lab: existsSync(path) ? readRecords(path) : [], problems: [] };
   }
   await using lab = await startLab(options.kernel);

@@ -41,9 +41,18 @@ test('records without partner do not shift the rest', () => {
 test('entries of a tree are paired by path', () => {
   const { same, differences } = compareSection(
     [kernel('entry', { path: '/a' }), kernel('entry', { path: '/b' })],
-    [lab('entry', { path: '/b' }), lab('entry', { path: '/new' }), lab('entry', { path: '/a' })], true);
+    [lab('entry', { path: '/b' }), lab('entry', { path: '/new' }), lab('entry', { path: '/a' })], { byPath: true });
   assert.equal(same, 2);
   assert.deepEqual(fieldsOf(differences), ['entry.(extra)']);
+});
+
+test('an entry is right when one of the recordings has it so', () => {
+  const alternatives = [[kernel('entry', { path: '/a', mode: 2 }), kernel('entry', { path: '/b' })]];
+  const compare = (...entries: ObservedRecord[]): string[] =>
+    fieldsOf(compareSection([kernel('entry', { path: '/a', mode: 1 }), kernel('entry', { path: '/c' })], entries, { byPath: true, alternatives }).differences);
+  assert.deepEqual(compare(lab('entry', { path: '/a', mode: 2 }), lab('entry', { path: '/b' })), []);
+  assert.deepEqual(compare(lab('entry', { path: '/a', mode: 3 }), lab('entry', { path: '/d' })), ['entry.mode', 'entry.(extra)']);
+  assert.deepEqual(compare(), ['entry.(missing)']);
 });
 
 test('a row explains a difference when all that it names fits', () => {

@@ -8,8 +8,10 @@ import type { ObservedRecord } from './records.js';
 
 /** Where a lab is, and how a command is run on it. */
 export interface LabUnderTest {
-  /** The lab's own `sys` directory. */
+  /** The lab's own `sys`, `dev/vfio` and `dev/iommu`. */
   readonly sys: string;
+  readonly vfio: string;
+  readonly iommu: string;
   /** Comes before a command line: runs it where the lab is the machine's /sys and /dev. */
   readonly launcher: readonly string[];
 }
@@ -29,6 +31,8 @@ export interface Area {
   readonly limit: number;
   /** What the kernel answered to the questions that a lab can be asked. */
   readonly golden: (kernel: GoldenKernel, options: AreaOptions) => readonly GoldenRecord[];
+  /** Other recordings of the same kernel version, each as good. */
+  readonly alternatives?: (kernel: GoldenKernel) => readonly (readonly GoldenRecord[])[];
   readonly run: (lab: LabUnderTest, kernel: GoldenKernel, options: AreaOptions) => Promise<AreaRun>;
 }
 
@@ -66,7 +70,7 @@ function probeArea(name: string, { file, probe, limit, freshSlots = false }: Pro
       const answers: ObservedRecord[] = [];
       const problems: string[] = [];
       for (const section of sections) {
-        const run = await probeRun(lab, probe, limit, { ...options, section }, []);
+        const run = await probeRun(lab, probe, limit, { ...options, section });
         answers.push(...run.records.filter((record) => !NOT_COMPARABLE_SECTIONS.includes(record.sec)));
         problems.push(...problemsOf(probe, run));
       }
@@ -75,9 +79,9 @@ function probeArea(name: string, { file, probe, limit, freshSlots = false }: Pro
   };
 }
 
-function probeRun(lab: LabUnderTest, probe: Probe, limit: number, options: AreaOptions, extra: readonly string[]): Promise<ProbeRun> {
+function probeRun(lab: LabUnderTest, probe: Probe, limit: number, options: AreaOptions): Promise<ProbeRun> {
   const only = options.section === undefined ? [] : ['--only', options.section];
-  return runProbe([...lab.launcher, buildProbe(probe, options.uapi), ...extra, ...only], limit);
+  return runProbe([...lab.launcher, buildProbe(probe, options.uapi), ...only], limit);
 }
 
 function problemsOf(probe: Probe, run: ProbeRun): string[] {
@@ -101,11 +105,15 @@ const TREE_PHASES: readonly { readonly phase: string; readonly create?: readonly
   { phase: 'all-removed', remove: SECOND },
 ];
 
+/** The same kernel without iommufd, or with it: what does not depend on that is as in either. */
+const OTHER_CONFIGURATION: Readonly<Record<GoldenKernel, GoldenKernel>> = { k2: 'stock', stock: 'k2', k72: 's72', s72: 'k72' };
+
 const treeArea: Area = {
   name: 'tree',
   byPath: true,
   limit: 60,
   golden: (kernel) => loadGolden('sysfs-tree', { kernel, phase: TREE_PHASES.map(({ phase }) => phase) }),
+  alternatives: (kernel) => [treeArea.golden(OTHER_CONFIGURATION[kernel], {})],
   run: async (lab, kernel, options) => {
     const parent = `${lab.sys}/devices/virtual/mtty/mtty`;
     const records: ObservedRecord[] = [];
@@ -113,7 +121,8 @@ const treeArea: Area = {
     for (const { phase, create, remove } of TREE_PHASES) {
       if (create !== undefined) writeFileSync(`${parent}/mdev_supported_types/${create[0]}/create`, create[1]);
       if (remove !== undefined) writeFileSync(`${parent}/${remove}/remove`, '1');
-      const run = await probeRun(lab, 'probe-tree', 30, options, ['--phase', phase]);
+      const paths = ['--sys', lab.sys, '--vfio', lab.vfio, '--iommu', lab.iommu];
+      const run = await runProbe([buildProbe('probe-tree', options.uapi), ...paths, '--phase', phase], 30);
       records.push(...run.records);
       problems.push(...problemsOf('probe-tree', run));
     }

@@ -12,8 +12,11 @@ const MDEVSIM = [process.execPath, '--import', 'tsx', MAIN];
 /** Seconds until the lab must have printed `ready`, and until it must be gone after SIGTERM. */
 const START_LIMIT = 20;
 const STOP_LIMIT = 10;
-/** Data files that a section of the migration probe opens: a slot is used up when its client closes it. */
-const SLOTS = 1500;
+/**
+ * Data files that a section of the migration probe opens: a slot is used up when its client closes it. The
+ * probes take it that number 999 is closed.
+ */
+const SLOTS = 480;
 
 export type RunningLab = LabUnderTest & AsyncDisposable;
 
@@ -33,6 +36,8 @@ export async function startLab(kernel: string): Promise<RunningLab> {
   }
   return {
     sys: `${directory}/sys`,
+    vfio: `${directory}/dev/vfio`,
+    iommu: `${directory}/dev/iommu`,
     launcher: [...MDEVSIM, 'run', '--lab', directory, '--slots', String(SLOTS), '--'],
     [Symbol.asyncDispose]: () => stop(server, directory),
   };

@@ -1,8 +1,11 @@
 /** Builds the probes of test/golden/probes and runs them. */
 import { execFileSync, spawn } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, renameSync, statSync } from 'node:fs';
+import type { ChildProcess } from 'node:child_process';
+import {
+  closeSync, existsSync, mkdirSync, mkdtempSync, openSync, readdirSync, readFileSync, renameSync, rmSync, statSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
 import { fileURLToPath } from 'node:url';
-import { createInterface } from 'node:readline';
 import type { ObservedRecord } from './records.js';
 
 export type Probe = 'probe-tree' | 'probe-mdev' | 'probe-kernfs' | 'probe-vfio' | 'probe-mig';
@@ -61,26 +64,40 @@ export interface ProbeRun {
   readonly stderr: string;
 }
 
-/** Runs a command line that ends in a probe; kills its whole process group after `limitSeconds`. */
-export function runProbe(argv: readonly string[], limitSeconds: number): Promise<ProbeRun> {
+/**
+ * Runs a command line that ends in a probe; kills its whole process group after `limitSeconds`. The answers go through a file:
+ * a probe that finds a pipe full and non-blocking would lose some.
+ */
+export async function runProbe(argv: readonly string[], limitSeconds: number): Promise<ProbeRun> {
   const [command = '', ...args] = argv;
-  const child = spawn(command, args, { detached: true, stdio: ['ignore', 'pipe', 'pipe'] });
-  const records: ObservedRecord[] = [];
-  let stderr = '';
-  let timedOut = false;
-  const watchdog = setTimeout(() => {
-    timedOut = true;
-    if (child.pid !== undefined) process.kill(-child.pid, 'SIGKILL');
-  }, limitSeconds * 1000);
-  createInterface({ input: child.stdout }).on('line', (line) => {
-    if (line.startsWith('{')) records.push(JSON.parse(line) as ObservedRecord);
-  });
-  child.stderr.setEncoding('utf8').on('data', (text: string) => { stderr += text; });
+  const directory = mkdtempSync(`${tmpdir()}/mdevsim-probe-`);
+  const [answers, complaints] = [`${directory}/stdout`, `${directory}/stderr`];
+  const outputs = [openSync(answers, 'w'), openSync(complaints, 'w')] as const;
+  try {
+    const timedOut = await runLimited(spawn(command, args, { detached: true, stdio: ['ignore', ...outputs] }), limitSeconds);
+    const lines = readFileSync(answers, 'utf8').split('\n').filter((line) => line.startsWith('{') && line.endsWith('}'));
+    return { records: lines.map((line) => JSON.parse(line) as ObservedRecord), timedOut, stderr: readFileSync(complaints, 'utf8') };
+  } finally {
+    for (const fd of outputs) closeSync(fd);
+    rmSync(directory, { recursive: true });
+  }
+}
+
+/** Waits for the end of a process group; true when it had to be killed. */
+function runLimited(child: ChildProcess, limitSeconds: number): Promise<boolean> {
   return new Promise((resolve, reject) => {
-    child.once('error', reject);
-    child.once('close', () => {
+    let timedOut = false;
+    const watchdog = setTimeout(() => {
+      timedOut = true;
+      if (child.pid !== undefined) process.kill(-child.pid, 'SIGKILL');
+    }, limitSeconds * 1000);
+    child.once('error', (error) => {
       clearTimeout(watchdog);
-      resolve({ records, timedOut, stderr });
+      reject(error);
+    });
+    child.once('exit', () => {
+      clearTimeout(watchdog);
+      resolve(timedOut);
     });
   });
 }

@@ -27,8 +27,11 @@ export interface Comparison {
   readonly differences: readonly Difference[];
 }
 
-/** Records that belong together; one side is undefined where a record has no partner. */
-type Pair = readonly [GoldenRecord | undefined, ObservedRecord | undefined];
+/** Records that belong together; undefined where a side has none. */
+interface Comparable {
+  readonly kernels: readonly (GoldenRecord | undefined)[];
+  readonly lab: ObservedRecord | undefined;
+}
 type Anything = Readonly<Record<string, unknown>>;
 
 /** Never compared: the recording's own fields, and a time. */
@@ -44,20 +47,21 @@ const WINDOW = 80;
 const keyOf = (record: Anything): string => JSON.stringify(INPUTS.map((field) => record[field] ?? null));
 
 /** Pairs in order. */
-export function align(kernel: readonly GoldenRecord[], lab: readonly ObservedRecord[]): Pair[] {
+function align(kernel: readonly GoldenRecord[], lab: readonly ObservedRecord[]): Comparable[] {
   const [left, right] = [kernel.map(keyOf), lab.map(keyOf)];
-  const pairs: Pair[] = [];
+  const pairs: Comparable[] = [];
   let [i, j] = [0, 0];
-  while (i < left.length && j < right.length) {
-    if (left[i] !== right[j]) {
+  const take = (fromKernel: boolean, fromLab: boolean): void => {
+    pairs.push({ kernels: fromKernel ? [kernel[i++]] : [undefined], lab: fromLab ? lab[j++] : undefined });
+  };
+  while (i < left.length || j < right.length) {
+    if (i < left.length && j < right.length && left[i] !== right[j]) {
       const [skipLeft, skipRight] = nearestMeeting(left, right, i, j);
-      for (let n = 0; n < skipLeft; n++) pairs.push([kernel[i++], undefined]);
-      for (let n = 0; n < skipRight; n++) pairs.push([undefined, lab[j++]]);
+      for (let n = 0; n < skipLeft; n++) take(true, false);
+      for (let n = 0; n < skipRight; n++) take(false, true);
     }
-    if (i < left.length && j < right.length) pairs.push([kernel[i++], lab[j++]]);
+    take(i < left.length, j < right.length);
   }
-  while (i < left.length) pairs.push([kernel[i++], undefined]);
-  while (j < right.length) pairs.push([undefined, lab[j++]]);
   return pairs;
 }
 
@@ -72,40 +76,54 @@ function nearestMeeting(left: readonly string[], right: readonly string[], i: nu
   return [0, 0];
 }
 
-/** Entries of a tree have a path of their own: they are paired by it, wherever they come. */
-export function alignByPath(kernel: readonly GoldenRecord[], lab: readonly ObservedRecord[]): Pair[] {
-  const identity = (record: Anything): string => JSON.stringify([record.op, record.path ?? record.line]);
-  const labs = new Map(lab.map((record) => [identity(record), record]));
-  const pairs = kernel.map((record): Pair => {
-    const found = labs.get(identity(record));
-    labs.delete(identity(record));
-    return [record, found];
-  });
-  return [...pairs, ...[...labs.values()].map((record): Pair => [undefined, record])];
+/**
+ * Entries of a tree have a path of their own: they are paired by it, wherever they come. `alternatives` are recordings of the same
+ * kernel in another configuration; an entry is right when it is as in one of them.
+ */
+function pairByPath(
+  kernel: readonly GoldenRecord[], lab: readonly ObservedRecord[], alternatives: readonly (readonly GoldenRecord[])[],
+): Comparable[] {
+  const identity = (record: Anything): string => JSON.stringify([record.op, record.path ?? [record.file, record.line]]);
+  const index = <R extends Anything>(records: readonly R[]): Map<string, R> => new Map(records.map((record) => [identity(record), record]));
+  const recordings = [kernel, ...alternatives].map(index);
+  const answers = index(lab);
+  const names = new Set([...recordings, answers].flatMap((records) => [...records.keys()]));
+  return [...names].map((name) => ({ kernels: recordings.map((records) => records.get(name)), lab: answers.get(name) }));
 }
 
-/** The differences of one pair. */
-function differencesOf(kernel: GoldenRecord | undefined, lab: ObservedRecord | undefined): Difference[] {
-  const at = kernel ?? lab;
+/** The differences of one record. */
+function differencesOf({ kernels, lab }: Comparable): Difference[] {
+  const recorded = kernels.filter((record) => record !== undefined);
+  const at = recorded[0] ?? lab;
   if (at === undefined) return [];
   const phase = typeof at.phase === 'string' ? { phase: at.phase } : {};
   const base = { area: at.area, sec: at.sec, ...phase, record: at };
-  if (lab === undefined) return [{ ...base, field: '(missing)', kernel: undefined, lab: undefined }];
-  if (kernel === undefined) return [{ ...base, field: '(extra)', kernel: undefined, lab: undefined }];
-  const left: Anything = kernel;
-  const right: Anything = lab;
-  const skipped = new Set([...BOOKKEEPING, ...(kernel.unstable ?? []), ...(kernel.undefined_bytes === undefined ? [] : ['out'])]);
-  return [...new Set([...Object.keys(left), ...Object.keys(right)])]
-    .filter((field) => !skipped.has(field) && JSON.stringify(left[field]) !== JSON.stringify(right[field]))
-    .map((field) => ({ ...base, field, kernel: left[field], lab: right[field] }));
+  if (recorded.length === 0) return [{ ...base, field: '(extra)', kernel: undefined, lab: undefined }];
+  if (lab === undefined) return recorded.length < kernels.length ? [] : [{ ...base, field: '(missing)', kernel: undefined, lab: undefined }];
+  const skipped = new Set([...BOOKKEEPING, ...recorded.flatMap((record) => notComparable(record))]);
+  const value = (record: Anything, field: string): string | undefined => JSON.stringify(record[field]);
+  return [...new Set([...recorded, lab].flatMap((record) => Object.keys(record)))]
+    .filter((field) => !skipped.has(field) && !recorded.some((record) => value(record, field) === value(lab, field)))
+    .map((field) => ({ ...base, field, kernel: at[field], lab: lab[field] }));
+}
+
+const notComparable = (record: GoldenRecord): readonly string[] =>
+  [...(record.unstable ?? []), ...(record.undefined_bytes === undefined ? [] : ['out'])];
+
+export interface CompareOptions {
+  /** Entries are paired by their path, not by order. */
+  readonly byPath?: boolean | undefined;
+  /** With byPath: other recordings, each as good as the first. */
+  readonly alternatives?: readonly (readonly GoldenRecord[])[] | undefined;
 }
 
 /** Compares one section of one phase. */
-export function compareSection(kernel: readonly GoldenRecord[], lab: readonly ObservedRecord[], byPath = false): Comparison {
+export function compareSection(kernel: readonly GoldenRecord[], lab: readonly ObservedRecord[], options: CompareOptions = {}): Comparison {
+  const pairs = options.byPath === true ? pairByPath(kernel, lab, options.alternatives ?? []) : align(kernel, lab);
   let [same, different] = [0, 0];
   const differences: Difference[] = [];
-  for (const pair of byPath ? alignByPath(kernel, lab) : align(kernel, lab)) {
-    const found = differencesOf(...pair);
+  for (const pair of pairs) {
+    const found = differencesOf(pair);
     if (found.length === 0) same++;
     else different++;
     differences.push(...found);

@@ -1,5 +1,6 @@
 /** A run of the harness as text: counts per section, each unexplained difference, explained ones by reason. */
-import type { AreaRun } from './areas.js';
+import type { GoldenKernel } from '../../golden/load.js';
+import type { Area, AreaRun } from './areas.js';
 import type { ExpectedDifference } from './expected.js';
 import { explain } from './expected.js';
 import type { Difference } from './records.js';
@@ -21,17 +22,25 @@ export interface AreaResult {
   readonly used: ReadonlySet<ExpectedDifference>;
 }
 
-const sectionKey = (record: { readonly sec: string; readonly phase?: unknown }): string =>
+interface Sectioned {
+  readonly sec: string;
+  readonly op: string;
+  readonly phase?: unknown;
+}
+
+const sectionKey = (record: Sectioned): string =>
   typeof record.phase === 'string' ? `${record.sec}/${record.phase}` : record.sec;
 
 /** Compares all sections of an area. */
-export function judge(area: string, run: AreaRun, byPath: boolean, expected: readonly ExpectedDifference[]): AreaResult {
+export function judge(area: Area, golden: GoldenKernel, run: AreaRun, expected: readonly ExpectedDifference[]): AreaResult {
   const used = new Set<ExpectedDifference>();
+  const recordings = [run.kernel, ...(area.alternatives?.(golden) ?? [])];
   const names = [...new Set([...run.kernel, ...run.lab].map(sectionKey))];
   const sections = names.map((name): SectionResult => {
-    const kernel = run.kernel.filter((record) => sectionKey(record) === name && record.op !== 'klog' && record.op !== 'section-end');
-    const lab = run.lab.filter((record) => sectionKey(record) === name && record.op !== 'klog' && record.op !== 'section-end');
-    const { same, different, differences } = compareSection(kernel, lab, byPath);
+    const ofSection = <R extends Sectioned>(records: readonly R[]): R[] =>
+      records.filter((record) => sectionKey(record) === name && record.op !== 'klog' && record.op !== 'section-end');
+    const [kernel = [], ...alternatives] = recordings.map(ofSection);
+    const { same, different, differences } = compareSection(kernel, ofSection(run.lab), { byPath: area.byPath, alternatives });
     const explained = new Map<string, number>();
     const unexplained = differences.filter((difference) => {
       const row = explain(difference, expected);
@@ -42,7 +51,7 @@ export function judge(area: string, run: AreaRun, byPath: boolean, expected: rea
     });
     return { name, same, different, unexplained, explained };
   });
-  return { area, sections, problems: run.problems, used };
+  return { area: area.name, sections, problems: run.problems, used };
 }
 
 const short = (value: unknown): string => {
