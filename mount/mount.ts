@@ -37,11 +37,11 @@ export interface Mount {
   /** Resolves with the reason when the mount is over, however it came. */
   readonly ended: Promise<string>;
   /** Resolves when the kernel knows of every change of the tree so far. */
-  settled(): Promise<void>;
+  readonly settled: () => Promise<void>;
   /** Idempotent. Resolves when every file is released. */
-  unmount(): Promise<void>;
+  readonly unmount: () => Promise<void>;
   /** Numbers for tests and diagnosis. */
-  stats(): MountStats;
+  readonly stats: () => MountStats;
 }
 
 export interface MountStats {

@@ -24,7 +24,7 @@ export interface CFunction {
 }
 
 export function bind(name: string, result: CType, args: readonly CType[]): CFunction {
-  return libc.func(name, TYPES[result], args.map((type) => TYPES[type])) as unknown as CFunction;
+  return libc.func(name, TYPES[result], args.map((type) => TYPES[type]));
 }
 
 export const lastErrno = (): number => koffi.errno();
