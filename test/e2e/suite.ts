@@ -1,11 +1,12 @@
 /** What must hold for any QEMU and any way to the device: one suite, run for group and cdev, and for newer QEMU. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { assertBusy, assertDone } from './assert.js';
 import { sh } from './child.js';
 import { until } from './deadline.js';
 import { SOURCE, TARGET, TestLab } from './lab.js';
 import type { LabOptions } from './lab.js';
-import type { Vm } from './vm.js';
+import { beginSlowly, pair, recreate } from './scenario.js';
 
 const SHELLS = ['sh', 'bash', 'dash', 'busybox sh'].filter((shell) => sh(`command -v ${shell.split(' ')[0]}`).status === 0);
 /** Register 7 of a serial port: a byte that it keeps. */
@@ -15,41 +16,13 @@ export interface SuiteOptions {
   readonly via: 'group' | 'cdev';
 }
 
-function assertBusy(result: { status: number | null; stderr: string }): void {
-  assert.notEqual(result.status, 0, 'the write should have failed');
-  assert.match(result.stderr, /Device or resource busy/);
-}
-function assertDone(result: { status: number | null; stderr: string }): void {
-  assert.deepEqual({ status: result.status, stderr: result.stderr }, { status: 0, stderr: '' });
-}
-
-/** The card as new: what an interrupted migration has left in it is gone. */
-function recreate(lab: TestLab, uuid: string): void {
-  const type = sh(`basename $(readlink ${lab.path(uuid, 'mdev_type')})`).stdout.trim();
-  const types = `${lab.dir}/sys/class/mdev_bus/mtty/mdev_supported_types`;
-  assertDone(sh(`echo 1 > ${lab.path(uuid, 'remove')} && echo ${uuid} > ${types}/${type}/create`));
-}
-
-async function pair(lab: TestLab, { via }: SuiteOptions): Promise<{ source: Vm; target: Vm }> {
-  const [source, target] = await Promise.all([lab.vm({ uuid: SOURCE, via }), lab.vm({ uuid: TARGET, via, incoming: true })]);
-  assert.equal(await source.isRunning(), true);
-  return { source, target };
-}
-
-/** Starts a migration that does not end by itself, and waits until the device is being pre-copied. */
-async function beginSlowly(lab: TestLab, source: Vm, target: Vm): Promise<void> {
-  await source.startMigration(target, true);
-  await source.reached('active');
-  await until(20, 'the device to be in PRE_COPY', () => (lab.state(SOURCE) === 'PRE_COPY' ? true : undefined));
-}
-
 export function defineSuite(title: string, options: SuiteOptions): void {
   const { via } = options;
   const inLab = (lab: LabOptions, body: (lab: TestLab) => Promise<void>) => () => TestLab.with(lab, body);
 
   describe(title, () => {
     it('migrates there and back, device and all', inLab({ type: 'mtty-2' }, async (lab) => {
-      const { source, target } = await pair(lab, options);
+      const { source, target } = await pair(lab, via);
       const port = (await source.ioBase()) + SCRATCH_REGISTER;
       await source.out(port, 0x5a);
       assert.equal(await source.in(port), 0x5a);
@@ -71,7 +44,7 @@ export function defineSuite(title: string, options: SuiteOptions): void {
     }));
 
     it('answers EBUSY to a shell while the migration is active, and takes a block before and after', inLab({}, async (lab) => {
-      const { source, target } = await pair(lab, options);
+      const { source, target } = await pair(lab, via);
       assertDone(lab.block(SOURCE, '1'));
       assertDone(lab.block(SOURCE, '0'));
       await beginSlowly(lab, source, target);
@@ -90,7 +63,7 @@ export function defineSuite(title: string, options: SuiteOptions): void {
     }));
 
     it('takes a block again after a migration was cancelled in PRE_COPY', inLab({}, async (lab) => {
-      const { source, target } = await pair(lab, options);
+      const { source, target } = await pair(lab, via);
       await beginSlowly(lab, source, target);
       assertBusy(lab.block(SOURCE, '1'));
       await source.qmp.execute('migrate_cancel');
@@ -101,7 +74,7 @@ export function defineSuite(title: string, options: SuiteOptions): void {
     }));
 
     it('under observe, answers EBUSY for ever after a cancelled migration', inLab({ blocker: 'observe' }, async (lab) => {
-      const { source, target } = await pair(lab, options);
+      const { source, target } = await pair(lab, via);
       await beginSlowly(lab, source, target);
       await source.qmp.execute('migrate_cancel');
       await source.reached('cancelled');
@@ -114,7 +87,7 @@ export function defineSuite(title: string, options: SuiteOptions): void {
     }));
 
     it('under enforce, a migration of a blocked device fails and the machine runs on', inLab({ blocker: 'enforce' }, async (lab) => {
-      const { source, target } = await pair(lab, options);
+      const { source, target } = await pair(lab, via);
       assertDone(lab.block(SOURCE, '1'));
       await source.startMigration(target);
       const info = await source.reached('failed');
@@ -125,7 +98,7 @@ export function defineSuite(title: string, options: SuiteOptions): void {
     }));
 
     it('a transition that fails by injection fails the migration only', inLab({}, async (lab) => {
-      const { source, target } = await pair(lab, options);
+      const { source, target } = await pair(lab, via);
       lab.knob(SOURCE, 'fail', 'STOP_COPY EIO 1');
       await source.startMigration(target);
       await source.reached('failed');
@@ -139,7 +112,7 @@ export function defineSuite(title: string, options: SuiteOptions): void {
 
     it('QEMU killed in the middle leaves a device that can be opened again, and nothing open in the server', inLab({}, async (lab) => {
       const before = lab.serverFds();
-      const { source, target } = await pair(lab, options);
+      const { source, target } = await pair(lab, via);
       await beginSlowly(lab, source, target);
       await source.child.stop('SIGKILL');
       await target.child.stop('SIGKILL');
