@@ -1,5 +1,6 @@
 /** Attributes of nodes: GETATTR, STATX, SETATTR, ACCESS, STATFS. */
 import { Errno } from '../src/abi/errno.js';
+import { FileNode } from '../src/kernfs/file-node.js';
 import type { NodeAttributes } from '../src/kernfs/node.js';
 import {
   FATTR_ATIME, FATTR_ATIME_NOW, FATTR_GID, FATTR_MODE, FATTR_MTIME, FATTR_MTIME_NOW, FATTR_SIZE, FATTR_UID, IN_BODY,
@@ -46,7 +47,10 @@ export function setattr(session: Session, request: Request): void {
   const node = session.node(request.nodeid);
   const { message } = session;
   const valid = message.u32(SETATTR.valid);
-  if ((valid & FATTR_SIZE) !== 0 && message.u64(SETATTR.size) > MAX_SIZE) throw new Errno('EFBIG');
+  if ((valid & FATTR_SIZE) !== 0) {
+    if (node instanceof FileNode && node.special) throw new Errno('EINVAL');
+    if (message.u64(SETATTR.size) > MAX_SIZE) throw new Errno('EFBIG');
+  }
   const changes: Partial<NodeAttributes> = {};
   if ((valid & FATTR_MODE) !== 0) changes.mode = message.u32(SETATTR.mode) & PERMISSIONS;
   if ((valid & FATTR_UID) !== 0) changes.uid = message.u32(SETATTR.uid);

@@ -94,6 +94,7 @@ export function write(session: Session, request: Request): void | Promise<void> 
  */
 export function ioctl(session: Session, request: Request): void | Promise<void> {
   const { message } = session;
+  if (session.handles.dir(message.u64(IOCTL.fh)) !== undefined) throw new Errno('ENOTTY');
   const handle = fileHandle(session, request, message.u64(IOCTL.fh));
   const command = message.u32(IOCTL.cmd);
   const argument = message.big(IOCTL.arg);
@@ -160,7 +161,9 @@ export function release(session: Session, request: Request): void {
   session.replies.done(request);
 }
 
-/** Nothing is ever dirty. */
+/** Nothing is ever dirty; only attribute files can be asked (kernfs_file_fops has noop_fsync). */
 export function fsync(session: Session, request: Request): void {
+  const node = session.node(request.nodeid);
+  if (!(node instanceof FileNode) || node.special) throw new Errno('EINVAL');
   session.replies.done(request);
 }

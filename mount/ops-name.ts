@@ -18,13 +18,11 @@ const BATCH = words(fuse_batch_forget_in, IN_BODY);
 const FORGET_ONE = words(fuse_forget_one);
 const MKNOD = words(fuse_mknod_in, IN_BODY);
 const RENAME2 = words(fuse_rename2_in, IN_BODY);
-const NAME_MAX = 255;
 
 export function lookup(session: Session, request: Request): void {
   const dir = session.node(request.nodeid);
   if (!(dir instanceof Dir)) throw new Errno('ENOTDIR');
   const name = session.message.name();
-  if (Buffer.byteLength(name) > NAME_MAX) throw new Errno('ENAMETOOLONG');
   if (dir.removed) throw session.goneByPath('ENOENT');
   const node = name === '..' ? dir.parent : name === '.' ? dir : dir.lookup(name);
   if (node === undefined) throw new Errno('ENOENT');

@@ -14,6 +14,15 @@ const GETXATTR_OUT = words(fuse_getxattr_out, OUT_BODY);
 const XATTR_CREATE = 1;
 const XATTR_REPLACE = 2;
 const KEPT = /^(security|trusted)\../;
+/** A namespace without a name in it: fs/xattr.c: xattr_resolve_name(). */
+const NAMELESS = /^(security|trusted|user)\.$/;
+/** No handler at all in sysfs: neither ACLs nor anything unheard of. */
+const UNKNOWN = /^(?!security\.|trusted\.|user\.)/;
+
+function checkName(name: string): void {
+  if (NAMELESS.test(name)) throw new Errno('EINVAL');
+  if (UNKNOWN.test(name)) throw new Errno('EOPNOTSUPP');
+}
 
 /** By node. */
 export class Xattrs {
@@ -46,6 +55,7 @@ export function setxattr(session: Session, request: Request): void {
   const nameStart = IN_BODY + FUSE_COMPAT_SETXATTR_IN_SIZE;
   const name = message.name(nameStart);
   const flags = message.u32(SETXATTR.flags);
+  checkName(name);
   if (!KEPT.test(name)) throw new Errno('EOPNOTSUPP');
   const known = session.xattrs.of(node)?.has(name) === true;
   if (known && (flags & XATTR_CREATE) !== 0) throw new Errno('EEXIST');
@@ -70,13 +80,15 @@ function answer(session: Session, request: Request, value: Uint8Array): void {
 
 export function getxattr(session: Session, request: Request): void {
   const name = session.message.name(IN_BODY + fuse_getxattr_in.size);
+  checkName(name);
   const value = session.xattrs.of(session.node(request.nodeid))?.get(name);
   if (value === undefined) throw new Errno('ENODATA');
   answer(session, request, value);
 }
 
+/** Names in descending order, as 6.12 keeps them (fs/xattr.c: rbtree_simple_xattr_cmp()). */
 export function listxattr(session: Session, request: Request): void {
-  const names = [...(session.xattrs.of(session.node(request.nodeid))?.keys() ?? [])];
+  const names = [...(session.xattrs.of(session.node(request.nodeid))?.keys() ?? [])].sort((a, b) => (a < b ? 1 : -1));
   answer(session, request, Buffer.from(names.map((name) => `${name}\0`).join('')));
 }
 

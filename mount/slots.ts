@@ -57,8 +57,13 @@ export class SlotNode extends FileNode {
     this.#slots = slots;
   }
 
+  override get special(): boolean {
+    return true;
+  }
+
+  /** The second time (through /proc/<pid>/fd) it is what any anonymous inode answers. */
   override open(_request: FileRequest): OpenFile {
-    if (this.#opened) throw new Errno('EBUSY', 'a slot is opened once');
+    if (this.#opened) throw new Errno('ENXIO', 'a slot is opened once');
     this.#opened = true;
     return this.#slots.opened(this);
   }

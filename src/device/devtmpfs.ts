@@ -24,6 +24,10 @@ export class DeviceNode extends FileNode {
     return this.device.devt?.mode ?? DEFAULT_MODE;
   }
 
+  override get special(): boolean {
+    return true;
+  }
+
   override open(request: FileRequest): Awaitable<OpenFile> {
     return this.device.open(request);
   }

@@ -183,13 +183,22 @@ export class Members<T extends object> implements ChildSource {
   add(name: string, item: T): void {
     if (this.#items.has(name)) throw new Error(`${name} is there already`);
     this.#items.set(name, item);
+    this.#linksChanged();
   }
 
   /** Out of the directory at once; the promise is for operations that still run below it. Unknown names are ignored. */
   delete(name: string): Promise<void> | undefined {
     if (!this.#items.delete(name)) return undefined;
     const node = this.#dir?.liveChild(name);
-    return node === undefined ? undefined : node.tree.remove(node);
+    if (node !== undefined) return node.tree.remove(node);
+    this.#linksChanged();
+    return undefined;
+  }
+
+  /** A subdirectory that nobody has looked up counts in its parent's links too. */
+  #linksChanged(): void {
+    const dir = this.#dir;
+    if (this.kind === 'dir' && dir?.parent !== undefined && !dir.removed) dir.tree.observer.changed?.(dir);
   }
 
   find(name: string): LazyChild | undefined {

@@ -17,6 +17,10 @@ export abstract class FileNode extends Node {
   override get defaultMode(): number {
     return this.#mode;
   }
+  /** True for what stands for a character device or an anonymous inode: it has no size to set and nothing to sync (EINVAL). */
+  get special(): boolean {
+    return false;
+  }
 
   /**
    * One open(2); `request.flags` are its flags, O_TRUNC included. The mode bits have been checked for non-root callers
