@@ -22,10 +22,14 @@ export interface FeatureSwitch {
   setFlags(flags: number): void;
 }
 
+/** Shared by all injectors: most are never used, and there are as many as devices. */
+const NO_DELAYS: ReadonlyMap<number, number> = new Map();
+const NO_FAILS: ReadonlyMap<number, TransitionFault> = new Map();
+
 export class FaultInjector implements MigrationHooks {
   /** State to milliseconds: waited before the walk that enters the state begins. */
-  delays: ReadonlyMap<number, number> = new Map();
-  fails: ReadonlyMap<number, TransitionFault> = new Map();
+  delays = NO_DELAYS;
+  fails = NO_FAILS;
   /** Reading or writing this byte of a data stream fails. */
   streamFail: { readonly byte: number; readonly code: ErrnoName } | undefined;
   /** Data streams end before this byte: reading finds the end, what is written from there on is lost. */

@@ -47,9 +47,12 @@ export interface MigrationOptions {
   readonly now?: () => number;
 }
 
+const monotonic = (): number => performance.now();
+
 export class MigrationMachine implements VfioMigrationOps {
   readonly #device: MigratableDevice;
-  readonly #options: MigrationOptions;
+  readonly #enomsg: boolean;
+  readonly #now: () => number;
   readonly #hooks: MigrationHooks[];
   #flags: number;
   #state = VFIO_DEVICE_STATE_RUNNING;
@@ -60,7 +63,8 @@ export class MigrationMachine implements VfioMigrationOps {
 
   constructor(device: MigratableDevice, options: MigrationOptions = {}) {
     this.#device = device;
-    this.#options = options;
+    this.#enomsg = options.precopyEnd === 'ENOMSG';
+    this.#now = options.now ?? monotonic;
     this.#hooks = [...(options.hooks ?? [])];
     this.#flags = options.flags ?? ALL_MIGRATION_FEATURES;
   }
@@ -189,9 +193,9 @@ export class MigrationMachine implements VfioMigrationOps {
 
   #beginSaving(): SavingFile {
     const generated = {
-      size: this.#generatedSize(), dirtyRate: this.#sum((hook) => hook.dirtyRate?.()), now: this.#options.now ?? (() => performance.now()),
+      size: this.#generatedSize(), dirtyRate: this.#sum((hook) => hook.dirtyRate?.()), now: this.#now,
     };
-    const source = new StreamSource(this.#device.header(), generated, this.#options.precopyEnd === 'ENOMSG');
+    const source = new StreamSource(this.#device.header(), generated, this.#enomsg);
     return (this.#saving = new SavingFile(source, this.#limit('saving')));
   }
 
