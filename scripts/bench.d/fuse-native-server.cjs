@@ -1,4 +1,5 @@
-/* fuse-native (libfuse 2.9) serving the attribute alone: it has no ioctl, no poll and no caller's pid. Usage: MODULE DIR */
+/* fuse-native (libfuse 2.9) serving the attribute alone: it has no ioctl, no poll, no caller's pid and no direct I/O. Usage: MODULE DIR */
+/* global process, Buffer, console */
 'use strict';
 const [, , modulePath, dir] = process.argv;
 const Fuse = require(modulePath);
@@ -21,7 +22,7 @@ const fuse = new Fuse(dir, {
     text[0] = buffer[0];
     return done(length);
   },
-}, { directIO: true, force: true });
+}, { force: true, entryTimeout: 3600, attrTimeout: 3600 });
 
 fuse.mount((error) => {
   if (error) throw error;

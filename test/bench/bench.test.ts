@@ -1,0 +1,60 @@
+/** scripts/bench --quick: everything builds, all three placements and all works run, the tables are printed, nothing is left. */
+import assert from 'node:assert/strict';
+import { execFileSync, spawnSync } from 'node:child_process';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { comparisonTables, scaleTable } from '../../scripts/bench.d/report.js';
+import type { Measured } from '../../scripts/bench.d/compare.js';
+import { allowedCpus, placements } from '../../scripts/bench.d/places.js';
+
+const ROOT = fileURLToPath(new URL('../../', import.meta.url));
+
+const missing = ((): string | false => {
+  if (process.getuid?.() !== 0) return 'needs root';
+  if (!existsSync('/dev/fuse')) return 'needs /dev/fuse';
+  if (spawnSync('pkg-config', ['--exists', 'fuse3']).status !== 0 && spawnSync('sh', ['-c', 'command -v apt-get']).status !== 0) return 'needs libfuse 3';
+  return false;
+})();
+
+/** Mounts and directories of benchmarks, this one's and others'. */
+const leftovers = (): string[] => [
+  ...readFileSync('/proc/self/mountinfo', 'utf8').split('\n').filter((line) => line.includes('/mdevsim-bench-')),
+  ...readdirSync(tmpdir()).filter((name) => name.startsWith('mdevsim-bench-')),
+];
+
+test('scripts/bench --quick prints both tables and leaves nothing behind', { skip: missing }, () => {
+  const before = leftovers();
+  const out = execFileSync(`${ROOT}scripts/bench`, ['--quick'], { encoding: 'utf8', timeout: 170_000, killSignal: 'SIGKILL' });
+  const titles = { apart: 'on different CPUs', together: 'on the same CPU', free: 'Not pinned' };
+  for (const { name } of placements()) assert.match(out, new RegExp(titles[name]));
+  const rounds = placements(allowedCpus()).length;
+  for (const work of ['echo cycle', 'one write', 'one read', 'VFIO ioctl', 'write to wake-up', '1 MiB reads']) {
+    assert.equal(out.split(`| ${work} `).length - 1, rounds, work);
+  }
+  for (const row of ['start to ready', 'CPU used', 'create at', 'list at', 'memory for each mdev']) assert.ok(out.includes(`| ${row}`), row);
+  assert.doesNotMatch(out, /NaN|Infinity/);
+  assert.deepEqual(leftovers(), before);
+});
+
+const measured = (name: 'apart' | 'together' | 'free', c: number, ours: number): Measured[] => [{
+  placement: { name, client: undefined, server: undefined }, work: 'cycle',
+  results: new Map([['C', { p50: c, p99: c, mbps: 0 }], ['mdevsim', { p50: ours, p99: ours, mbps: 0 }]]),
+}];
+
+test('the tables say whether a target was reached', () => {
+  assert.match(comparisonTables(measured('apart', 100, 50)), /0\.50x.*<= 0\.5x ok/);
+  assert.match(comparisonTables(measured('apart', 100, 51)), /0\.51x.*<= 0\.5x MISS/);
+  assert.match(comparisonTables(measured('together', 100, 149)), /1\.49x.*<= 1\.5x ok/);
+  assert.match(scaleTable([{ what: 'w', value: 'v', target: { text: '1 ms', reached: false } }]), /\| w +\| v +\| <= 1 ms MISS \|/);
+});
+
+test('throughput is judged the other way round', () => {
+  const stream = (ours: number): string => comparisonTables([{
+    placement: { name: 'free', client: undefined, server: undefined }, work: 'stream',
+    results: new Map([['C', { p50: 0, p99: 0, mbps: 1000 }], ['mdevsim', { p50: 0, p99: 0, mbps: ours }]]),
+  }]);
+  assert.match(stream(999), /MISS/);
+  assert.match(stream(1000), /ok/);
+});
