@@ -1,7 +1,7 @@
 /** Eventfds: the counters that devices signal and VMMs wait on. Source: fs/eventfd.c. */
 import { Errno } from '../abi/errno.js';
 import { Fd } from './fd.js';
-import { readFd, writeFd } from './io.js';
+import { isNonBlocking, pollFd, POLLOUT, readFd, writeFd } from './io.js';
 import { bind, check } from './libc.js';
 
 const cEventfd = bind('eventfd', 'int', ['uint', 'int']);
@@ -17,10 +17,11 @@ export function createEventfd(initial = 0): Fd {
 }
 
 /**
- * Adds one, as eventfd_signal() does. A counter that is full keeps its value and still wakes nobody anew: like the kernel's,
- * that is not an error. A client's eventfd may be blocking; a full one (2^64-2) is not reachable in practice.
+ * Adds one, as eventfd_signal() does. A full counter (2^64-2) keeps its value: like the kernel's, that is not an error. Never
+ * waits, although the eventfd is a client's and may be blocking.
  */
 export function signalEventfd(fd: number): void {
+  if (!isNonBlocking(fd) && (pollFd(fd, POLLOUT, 0) & POLLOUT) === 0) return;
   const result = writeFd(fd, ONE, 8);
   if (result < 0 && result !== -11) throw Errno.fromNumber(-result, 'eventfd write');
 }

@@ -58,6 +58,10 @@ export function setNonBlocking(fd: number): void {
   check(cFcntl(fd, F_SETFL, flags | O_NONBLOCK), 'F_SETFL');
 }
 
+export function isNonBlocking(fd: number): boolean {
+  return (check(cFcntl(fd, F_GETFL, 0), 'F_GETFL') & O_NONBLOCK) !== 0;
+}
+
 /** Sets or clears FD_CLOEXEC. */
 export function setCloseOnExec(fd: number, on: boolean): void {
   check(cFcntl(fd, F_SETFD, on ? 1 : 0), 'F_SETFD');
@@ -74,6 +78,7 @@ export function ioctlFdAsync(fd: number, command: number, argument: bigint): Pro
 }
 
 export const POLLIN = 1;
+export const POLLOUT = 4;
 
 /** poll(2) of one descriptor; `timeout` in milliseconds, 0 does not wait. Returns revents. */
 export function pollFd(fd: number, events: number, timeout: number): number {
