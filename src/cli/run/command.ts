@@ -26,7 +26,7 @@ function executable(path: string): 'yes' | 'no' | 'absent' {
 /** Full path of a command. Throws CliError with the shell's exit status. */
 export function findCommand(name: string, path = process.env['PATH'] ?? DEFAULT_PATH): string {
   const candidates = name.includes('/') ? [name] : path.split(':').map((dir) => join(dir === '' ? '.' : dir, name));
-  const found = candidates.map((candidate) => ({ candidate, state: executable(candidate) }));
+  const found = name === '' ? [] : candidates.map((candidate) => ({ candidate, state: executable(candidate) }));
   const good = found.find(({ state }) => state === 'yes');
   if (good !== undefined) return good.candidate;
   if (found.some(({ state }) => state === 'no')) throw new CliError(`${name}: permission denied`, EXIT_NOT_EXECUTABLE);

@@ -1,0 +1,77 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { BLOCKER_POLICY_NAMES } from '../../src/blocker/policy.js';
+import { CliError } from '../../src/cli/errors.js';
+import { labsIn } from '../../src/cli/labs.js';
+import { table } from '../../src/cli/list.js';
+import { labArguments, parseCount, parseDriver, parseKernel, parseMdev, parsePolicy, parseSlots, POLICIES, KERNELS } from '../../src/cli/options.js';
+import { findCommand } from '../../src/cli/run/command.js';
+import { VFIO_KERNEL_PROFILES } from '../../src/vfio/kernel-profile.js';
+
+const UUID = '83b8f4f2-509f-382f-3c1e-e6bfe0fa1001';
+
+describe('option values', () => {
+  it('parseDriver() takes a name and a number of parents', () => {
+    assert.deepEqual(parseDriver('mtty'), { name: 'mtty', parents: 1 });
+    assert.deepEqual(parseDriver('mtty=2'), { name: 'mtty', parents: 2 });
+  });
+  for (const text of ['', '=2', 'mtty=', 'mtty=0', 'mtty=x', 'mtty=1=2', 'mtty=-1', 'mtty=65']) {
+    it(`parseDriver() rejects '${text}'`, () => assert.throws(() => parseDriver(text), CliError));
+  }
+
+  it('parseMdev() takes type, uuid and parent', () => {
+    assert.deepEqual(parseMdev('mtty-1'), { type: 'mtty-1' });
+    assert.deepEqual(parseMdev(`mtty-1,parent=mtty1,uuid=${UUID.toUpperCase()}`), { type: 'mtty-1', uuid: UUID, parent: 'mtty1' });
+  });
+  for (const text of ['', 'uuid=x', 'mtty-1,uuid=x', `mtty-1,uuid=${UUID}0`, 'mtty-1,parent=', 'mtty-1,what=1', 'mtty-1,']) {
+    it(`parseMdev() rejects '${text}'`, () => assert.throws(() => parseMdev(text), CliError));
+  }
+
+  it('knows the policies and kernels that there are', () => {
+    assert.deepEqual([...POLICIES].sort(), [...BLOCKER_POLICY_NAMES].sort());
+    assert.deepEqual([...KERNELS], Object.keys(VFIO_KERNEL_PROFILES));
+    assert.equal(parsePolicy('enforce'), 'enforce');
+    assert.throws(() => parsePolicy('maybe'), /--blocker is one of observe, track, enforce, not 'maybe'/);
+    assert.throws(() => parseKernel('5.4'), CliError);
+  });
+
+  it('parseCount() keeps to its bounds', () => {
+    assert.equal(parseCount('3', 'n', 1, 3), 3);
+    for (const text of ['0', '4', '1.5', '', '0x1', ' 1']) assert.throws(() => parseCount(text, 'n', 1, 3), CliError);
+    assert.equal(parseSlots('0'), 0);
+  });
+
+  it('labArguments() says the same again', () => {
+    assert.deepEqual(
+      labArguments({ driver: [{ name: 'mtty', parents: 2 }], mdev: [{ type: 'mtty-1', uuid: UUID, parent: 'mtty1' }], blocker: 'enforce', kernel: '7.2' }),
+      ['--driver', 'mtty=2', '--mdev', `mtty-1,uuid=${UUID},parent=mtty1`, '--blocker', 'enforce', '--kernel', '7.2'],
+    );
+  });
+});
+
+describe('labsIn()', () => {
+  it('finds whole labs only, with their names as they are', () => {
+    const text = [
+      '30 1 0:30 / /tmp/a\\040lab rw - fuse.mdevsim mdevsim rw',
+      '31 1 0:30 /sys/bus/mdev /sys/bus/mdev rw shared:1 - fuse.mdevsim mdevsim rw',
+      '32 1 0:31 / /mnt/other rw - fuse.sshfs host: rw',
+      '33 1 8:1 / / rw - ext4 /dev/sda1 rw', '',
+    ].join('\n');
+    assert.deepEqual(labsIn(text), ['/tmp/a lab']);
+  });
+});
+
+describe('table()', () => {
+  it('aligns its columns', () => assert.equal(table([['a', 'bb'], ['ccc', 'd']]), 'a    bb\nccc  d'));
+});
+
+describe('findCommand()', () => {
+  it('looks in PATH as a shell does', () => {
+    assert.match(findCommand('sh'), /\/sh$/);
+    assert.equal(findCommand('/bin/sh'), '/bin/sh');
+    assert.throws(() => findCommand('no-such-command'), { message: 'no-such-command: command not found', exitCode: 127 });
+    assert.throws(() => findCommand('/etc/passwd'), { exitCode: 126 });
+    assert.throws(() => findCommand('/etc'), { exitCode: 126 });
+    assert.throws(() => findCommand(''), { exitCode: 127 });
+  });
+});

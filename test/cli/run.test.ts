@@ -1,0 +1,164 @@
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { closeSync, existsSync, mkdtempSync, openSync, rmSync, writeFileSync } from 'node:fs';
+import { constants, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, it } from 'node:test';
+import { asRoot, eventually, isMounted, MDEVSIM, mdevsim, Server, shell } from './mdevsim.js';
+
+const UUID = '83b8f4f2-509f-382f-3c1e-e6bfe0fa1001';
+const run = (script: string, ...options: string[]): ReturnType<typeof mdevsim> => mdevsim(['run', '--slots', '2', ...options, '--', 'sh', '-c', script]);
+
+describe('mdevsim run', asRoot, () => {
+  it('passes on arguments, input, output and the exit status', () => {
+    const { status, stdout, stderr } = mdevsim(['run', '--slots', '0', '--', 'sh', '-c', 'cat; echo "$1|$2" >&2; exit 42', 'sh', 'a  b', '--json'], { input: 'hello\n' });
+    assert.deepEqual({ status, stdout, stderr }, { status: 42, stdout: 'hello\n', stderr: 'a  b|--json\n' });
+  });
+
+  for (const signal of ['SIGTERM', 'SIGKILL', 'SIGINT'] as const) {
+    it(`ends by ${signal} as the command does`, async () => {
+      const [file = '', ...args] = [...MDEVSIM, 'run', '--slots', '0', '--', 'sh', '-c', 'echo up; exec sleep 60'];
+      const child = spawn(file, args, { stdio: ['ignore', 'pipe', 'inherit'] });
+      child.stdout.once('data', () => child.kill(signal));
+      const ended = await new Promise((resolve) => child.once('exit', (status, by) => resolve({ status, by })));
+      assert.deepEqual(ended, { status: null, by: signal });
+    });
+  }
+
+  it('lets the command handle signals itself', async () => {
+    const [file = '', ...args] = [...MDEVSIM, 'run', '--slots', '0', '--', 'sh', '-c', 'trap "exit 9" TERM; echo up; while :; do sleep 0.05; done'];
+    const child = spawn(file, args, { stdio: ['ignore', 'pipe', 'inherit'] });
+    child.stdout.once('data', () => child.kill('SIGTERM'));
+    assert.equal(await new Promise((resolve) => child.once('exit', (status) => resolve(status))), 9);
+  });
+
+  it('shows the lab in /sys and /dev, beside what the machine has', () => {
+    const script = `
+      cat /sys/bus/mdev/devices/${UUID}/migration_block
+      readlink /sys/bus/mdev/devices/${UUID}
+      cat /sys/class/mdev_bus/mtty/mdev_supported_types/mtty-1/device_api
+      basename $(readlink /sys/bus/mdev/devices/${UUID}/iommu_group)
+      ls /sys/kernel/iommu_groups/0/devices
+      test -e /dev/vfio/vfio && test -e /dev/vfio/0 && test -e /dev/iommu && echo nodes
+      cat /sys/class/vfio/0/uevent
+      test -e /sys/kernel/debug/vfio/${UUID}/migration/state && echo debugfs
+      test -d /sys/bus/pci -o -d /sys/bus/platform && echo bus
+      test -c /dev/null && echo null > /dev/null && echo null
+      ls -d /sys/class/net/lo`;
+    const { stdout, stderr, status } = run(script, '--mdev', `mtty-1,uuid=${UUID}`);
+    assert.equal(stderr, '');
+    assert.deepEqual(stdout.trimEnd().split('\n').filter((line) => !/^(MAJOR|MINOR)=/.test(line)), [
+      '0', `../../../devices/virtual/mtty/mtty/${UUID}`, 'vfio-pci', '0', UUID, 'nodes', 'DEVNAME=vfio/0', 'debugfs', 'bus', 'null', '/sys/class/net/lo',
+    ]);
+    assert.equal(status, 0);
+  });
+
+  it('follows devices that come and go', () => {
+    const create = '/sys/class/mdev_bus/mtty/mdev_supported_types/mtty-1/create';
+    const { stdout } = run(`
+      ls /sys/class/vfio; echo ${UUID} > ${create}; cat /sys/class/vfio/0/device/uevent 2>/dev/null; ls /dev/vfio /sys/kernel/iommu_groups
+      echo 1 > /sys/bus/mdev/devices/${UUID}/remove; ls /sys/class/vfio; echo ${UUID} > ${create}; test -e /sys/class/vfio/0/uevent && echo again`);
+    assert.deepEqual(stdout.trimEnd().split('\n').filter((line) => !line.startsWith('DRIVER')), ['/dev/vfio:', '0', 'devices', 'vfio', '', '/sys/kernel/iommu_groups:', '0', 'again']);
+  });
+
+  it('leaves the machine outside alone', () => {
+    const before = shell('ls /sys/bus /dev; cat /proc/self/mounts | grep -v mdevsim').stdout;
+    run('true');
+    assert.equal(shell('ls /sys/bus /dev; cat /proc/self/mounts | grep -v mdevsim').stdout, before);
+  });
+
+  it('gives the command its slots, and nothing else of ours', () => {
+    const script = 'for fd in /proc/self/fd/*; do n=${fd##*/}; [ $n -gt 2 ] && readlink $fd; done; ulimit -n';
+    const { stdout } = mdevsim(['run', '--slots', '3', '--', 'bash', '--norc', '-c', script]);
+    assert.deepEqual(stdout.trimEnd().split('\n').filter((line) => line.includes('.slots')).map((line) => /\/(\d+)-/.exec(line)?.[1]), ['512', '513', '514']);
+    assert.ok(!stdout.includes('anon_inode') && !stdout.includes('/dev/fuse'), stdout);
+  });
+
+  it('passes on descriptors that it was given', () => {
+    const dir = mkdtempSync(join(tmpdir(), 'mdevsim-run-'));
+    writeFileSync(join(dir, 'file'), 'through a descriptor\n');
+    const fd = openSync(join(dir, 'file'), 'r');
+    try {
+      const { stdout } = mdevsim(['run', '--slots', '0', '--', 'sh', '-c', 'cat <&3'], { stdio: ['pipe', 'pipe', 'pipe', fd] });
+      assert.equal(stdout, 'through a descriptor\n');
+    } finally {
+      closeSync(fd);
+      rmSync(dir, { recursive: true });
+    }
+  });
+
+  it('leaves signals and stdio as a shell would', () => {
+    const { stdout } = run('grep -E "Sig(Ign|Blk)" /proc/self/status; cat /proc/self/fdinfo/1 | grep flags');
+    const [blocked = '', ignored = '', flags = ''] = stdout.split('\n').map((line) => line.split(/\s+/)[1] ?? '');
+    assert.equal(BigInt(`0x${blocked}`), 0n);
+    // SIGPIPE is 13.
+    assert.equal(BigInt(`0x${ignored}`) & (1n << BigInt(constants.signals.SIGPIPE - 1)), 0n);
+    assert.equal(Number.parseInt(flags, 8) & 0o4000, 0, `O_NONBLOCK in ${flags}`);
+  });
+
+  it('runs a script without a #! line', () => {
+    const dir = mkdtempSync(join(tmpdir(), 'mdevsim-run-'));
+    try {
+      writeFileSync(join(dir, 'script'), 'echo "plain $1"\n', { mode: 0o755 });
+      assert.equal(mdevsim(['run', '--slots', '0', '--', join(dir, 'script'), 'x']).stdout, 'plain x\n');
+    } finally {
+      rmSync(dir, { recursive: true });
+    }
+  });
+
+  it('keeps the working directory and the environment', () => {
+    const { stdout } = mdevsim(['run', '--slots', '0', '--', 'sh', '-c', 'pwd; echo $TESTED'], { cwd: '/usr', env: { ...process.env, TESTED: 'yes' } });
+    assert.equal(stdout, '/usr\nyes\n');
+  });
+
+  it('tells list and another run where the lab is', () => {
+    const [node = '', ...args] = MDEVSIM;
+    const again = [node, ...args].map((word) => `'${word}'`).join(' ');
+    const { stdout } = run(`${again} list --json; ${again} run --slots 0 --lab $MDEVSIM_LAB -- ls /sys/bus/mdev/devices`, '--mdev', `mtty-1,uuid=${UUID}`);
+    assert.equal(stdout.match(new RegExp(UUID, 'g'))?.length, 2, stdout);
+  });
+
+  it('ends its server with the command, and leaves no directory', async () => {
+    const { stdout } = run('echo $MDEVSIM_LAB');
+    const lab = stdout.trim();
+    assert.match(lab, /mdevsim-/);
+    await eventually('the directory to go', () => !existsSync(lab));
+    const left = (): string => shell('cat /proc/[0-9]*/cmdline 2>/dev/null | tr "\\0" " " | grep -c -- "$1"', ['sh'], [`${lab} --for`]).stdout.trim();
+    // The grep's own shell has the pattern among its arguments.
+    await eventually('the server to go', () => Number(left()) <= 2);
+  });
+
+  it('ends its server when the command is killed', async () => {
+    const [file = '', ...args] = [...MDEVSIM, 'run', '--slots', '0', '--', 'sh', '-c', 'echo $MDEVSIM_LAB; exec sleep 60'];
+    const child = spawn(file, args, { stdio: ['ignore', 'pipe', 'inherit'] });
+    const lab = await new Promise<string>((resolve) => child.stdout.once('data', (data: Buffer) => resolve(data.toString().trim())));
+    child.kill('SIGKILL');
+    await eventually('the directory to go', () => !existsSync(lab));
+  });
+
+  it('the command has no child that it did not start', () => {
+    const { stdout } = run('cat /proc/$$/task/$$/children; echo end');
+    assert.match(stdout.trim(), /^(\d+ )?end$|^\d+\s*end$/);
+    assert.ok(stdout.trim().split(/\s+/).length <= 2, stdout);
+  });
+});
+
+describe('mdevsim run --lab', asRoot, () => {
+  it('uses a lab that goes on afterwards', async () => {
+    await using server = await Server.start(['--mdev', `mtty-1,uuid=${UUID}`]);
+    for (const [expected, value] of [['0', '1'], ['1', '0']] as const) {
+      const { stdout, status } = run(`cat /sys/bus/mdev/devices/${UUID}/migration_block; echo ${value} > /sys/bus/mdev/devices/${UUID}/migration_block`, '--lab', server.dir);
+      assert.deepEqual([stdout, status], [`${expected}\n`, 0]);
+    }
+    assert.equal(isMounted(server.dir), true);
+  });
+
+  it('fails with one sentence when the server has died', async () => {
+    await using server = await Server.start();
+    server.process.kill('SIGKILL');
+    await server.ended;
+    const { status, stderr } = run('true', '--lab', server.dir);
+    assert.equal(status, 1);
+    assert.equal(stderr.trimEnd().split('\n').length, 1, stderr);
+  });
+});
