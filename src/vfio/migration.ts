@@ -53,7 +53,7 @@ export class MigrationMachine implements VfioMigrationOps {
   readonly #device: MigratableDevice;
   readonly #enomsg: boolean;
   readonly #now: () => number;
-  readonly #hooks: MigrationHooks[];
+  #hooks: readonly MigrationHooks[];
   #flags: number;
   #state = VFIO_DEVICE_STATE_RUNNING;
   #saving: SavingFile | undefined;
@@ -80,7 +80,7 @@ export class MigrationMachine implements VfioMigrationOps {
   }
 
   addHooks(hooks: MigrationHooks): void {
-    this.#hooks.push(hooks);
+    this.#hooks = [...this.#hooks, hooks];
   }
 
   getState(): number {
@@ -123,8 +123,7 @@ export class MigrationMachine implements VfioMigrationOps {
   }
 
   async #queued(request: FileRequest, to: number): Promise<OpenFile | undefined> {
-    while (this.#busy !== undefined) await this.#busy;
-    if (request.signal.aborted) throw new Errno('EINTR');
+    while (this.#busy !== undefined) await unlessInterrupted(this.#busy, request.signal);
     return this.setState(request, to);
   }
 
@@ -248,4 +247,17 @@ export class MigrationMachine implements VfioMigrationOps {
     return (position, size) =>
       this.#hooks.reduce((left, hook) => (left === 0 ? 0 : hook.streamLimit?.(direction, position, left) ?? left), size);
   }
+}
+
+/** Waits for `done`, but no longer than the caller does: EINTR. A caller that was killed can't end before its request does. */
+function unlessInterrupted(done: Promise<void>, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const interrupted = (): void => reject(new Errno('EINTR'));
+    if (signal.aborted) interrupted();
+    signal.addEventListener('abort', interrupted, { once: true });
+    void done.then(() => {
+      signal.removeEventListener('abort', interrupted);
+      resolve();
+    });
+  });
 }

@@ -117,6 +117,18 @@ describe('delay', () => {
     assert.equal(card.stateName, 'RUNNING');
   });
 
+  it('does not hold up the interruption of a request that waits its turn', async () => {
+    const card = new FaultyCard();
+    card.echo('delay', 'STOP 2000000000');
+    const [one, two] = [fakeRequest(), fakeRequest()];
+    const [first, second] = [card.setWaiting(STATE.STOP, one), card.setWaiting(STATE.RUNNING_P2P, two)];
+    two.interrupt();
+    await assert.rejects(second, (error) => isErrno(error, 'EINTR'));
+    one.interrupt();
+    await assert.rejects(first, (error) => isErrno(error, 'EINTR'));
+    assert.equal(card.stateName, 'RUNNING');
+  });
+
   it('ends at a reset in RUNNING, and the request goes on from there', async () => {
     const card = new FaultyCard();
     card.reach('PRE_COPY');
