@@ -5,6 +5,7 @@ import type { BlockerPolicyName } from '../blocker/policy.js';
 import type { Dir } from '../kernfs/dir.js';
 import type { MdevDevice } from '../mdev/device.js';
 import { MigrationMachine } from '../vfio/migration.js';
+import type { MigrationHooks, MigrationWalk, StreamDirection } from '../vfio/migration-hooks.js';
 import { migrationStateName } from '../vfio/migration-states.js';
 import { readAttribute, writeAttribute } from './attributes.js';
 import type { LabEvents } from './events.js';
@@ -121,20 +122,32 @@ export class LabDevice {
   }
 }
 
+/** Tells `events` what happens to a device's migration. One small object per device: there may be ten thousand. */
+class MigrationWatch implements MigrationHooks {
+  constructor(private readonly uuid: string, private readonly events: LabEvents) {}
+
+  afterArc(from: number, to: number): void {
+    this.events.emit({ type: 'state', uuid: this.uuid, from: migrationStateName(from), to: migrationStateName(to), reset: false });
+  }
+  completed({ from, to }: MigrationWalk): void {
+    this.events.emit({ type: 'transition', uuid: this.uuid, from: migrationStateName(from), to: migrationStateName(to) });
+  }
+  reset(from: number): void {
+    this.events.emit({ type: 'state', uuid: this.uuid, from: migrationStateName(from), to: 'RUNNING', reset: true });
+  }
+  dataSizeQueried(): void {
+    this.events.emit({ type: 'data-size', uuid: this.uuid });
+  }
+  streamLimit(direction: StreamDirection, position: number, size: number): number {
+    this.events.emit({ type: 'data', uuid: this.uuid, direction, bytes: position + size });
+    return size;
+  }
+}
+
 /** Tells `events` what happens to the device's migration and blocker. */
 export function watchDevice(mdev: MdevDevice, events: LabEvents): void {
   const { uuid } = mdev;
-  const name = migrationStateName;
   const blocker = blockerOf(mdev);
   if (blocker !== undefined) blocker.observer = (blocked, refused) => events.emit({ type: 'block', uuid, blocked, refused });
-  migrationOf(mdev)?.addHooks({
-    afterArc: (from, to) => events.emit({ type: 'state', uuid, from: name(from), to: name(to), reset: false }),
-    completed: ({ from, to }) => events.emit({ type: 'transition', uuid, from: name(from), to: name(to) }),
-    reset: (from) => events.emit({ type: 'state', uuid, from: name(from), to: 'RUNNING', reset: true }),
-    dataSizeQueried: () => events.emit({ type: 'data-size', uuid }),
-    streamLimit: (direction, position, size) => {
-      events.emit({ type: 'data', uuid, direction, bytes: position + size });
-      return size;
-    },
-  });
+  migrationOf(mdev)?.addHooks(new MigrationWatch(uuid, events));
 }
