@@ -44,14 +44,23 @@ async function scale(): Promise<ScaleRow[]> {
   return rows;
 }
 
-const parts: string[] = [];
-if (wanted('compare')) parts.push(comparisonTables(await compare()));
-if (wanted('scale')) parts.push(scaleTable(await scale()));
-const libfuse = execFileSync('pkg-config', ['--modversion', 'fuse3'], { encoding: 'utf8' }).trim();
-const text = [`${machine({ libfuse })}.`, ...parts].join('\n\n');
-console.log(text);
-if (append) {
+async function main(): Promise<void> {
+  const parts: string[] = [];
+  if (wanted('compare')) parts.push(comparisonTables(await compare()));
+  if (wanted('scale')) parts.push(scaleTable(await scale()));
+  const libfuse = execFileSync('pkg-config', ['--modversion', 'fuse3'], { encoding: 'utf8' }).trim();
+  const text = [`${machine({ libfuse })}.`, ...parts].join('\n\n');
+  console.log(text);
+  if (!append) return;
   const date = new Date().toISOString().slice(0, 10);
   appendFileSync(join(root, 'docs/benchmarks.md'), `\n### ${date}${quick ? ' (--quick: too short to compare)' : ''}\n\n${text}\n`);
   console.log('\nappended to docs/benchmarks.md');
+}
+
+try {
+  await main();
+} catch (error) {
+  progress('');
+  console.error(`scripts/bench: ${error instanceof Error ? error.message : String(error)}`);
+  process.exitCode = 1;
 }
