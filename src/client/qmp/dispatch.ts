@@ -1,0 +1,62 @@
+/**
+ * One request object to one reply object. Source: qapi/qmp-dispatch.c: qmp_dispatch_check_obj(), qmp_dispatch().
+ */
+import { QmpError } from './error.js';
+import type { Json } from './json-parser.js';
+import type { QmpMembers } from './schema.js';
+import { checkMembers } from './schema.js';
+
+export type QmpArguments = { readonly [name: string]: Json };
+
+export interface QmpCommand {
+  readonly arguments?: QmpMembers;
+  /** Takes members that are not declared. */
+  readonly open?: boolean;
+  readonly allowOob?: boolean;
+  /** `args` are checked. Throws QmpError; the result is `return`, undefined meaning {}. */
+  run(args: QmpArguments): Json | undefined | Promise<Json | undefined>;
+}
+
+/** Commands in the order of query-commands. */
+export type QmpCommands = ReadonlyMap<string, QmpCommand>;
+
+export interface QmpRequest {
+  readonly execute: string;
+  readonly outOfBand: boolean;
+  readonly arguments: QmpArguments;
+}
+
+type JsonObject = { [key: string]: Json };
+export const isJsonObject = (value: Json): value is JsonObject => typeof value === 'object' && value !== null && !Array.isArray(value);
+
+/** Throws QmpError for anything but a well-formed request. `oob`: the client negotiated out-of-band commands. */
+export function parseRequest(message: Json, oob: boolean): QmpRequest {
+  if (!isJsonObject(message)) throw new QmpError('QMP input must be a JSON object');
+  let execute: string | undefined;
+  let outOfBand = false;
+  let args: JsonObject = {};
+  for (const [key, value] of Object.entries(message)) {
+    if (key === 'execute' || (key === 'exec-oob' && oob)) {
+      if (typeof value !== 'string') throw new QmpError(`QMP input member '${key}' must be a string`);
+      if (execute !== undefined) throw new QmpError("QMP input members 'execute' and 'exec-oob' clash");
+      execute = value;
+      outOfBand = key === 'exec-oob';
+    } else if (key === 'arguments') {
+      if (!isJsonObject(value)) throw new QmpError("QMP input member 'arguments' must be an object");
+      args = value;
+    } else if (key !== 'id') {
+      throw new QmpError(`QMP input member '${key}' is unexpected`);
+    }
+  }
+  if (execute === undefined) throw new QmpError("QMP input lacks member 'execute'");
+  return { execute, outOfBand, arguments: args };
+}
+
+/** Looks the command up, checks its arguments and runs it. Throws QmpError. */
+export async function dispatch(request: QmpRequest, commands: QmpCommands, unknown: (name: string) => QmpError): Promise<Json> {
+  const command = commands.get(request.execute);
+  if (command === undefined) throw unknown(request.execute);
+  if (request.outOfBand && command.allowOob !== true) throw new QmpError(`The command ${request.execute} does not support OOB`);
+  checkMembers(request.arguments, command.arguments ?? {}, '', command.open === true);
+  return await command.run(request.arguments) ?? {};
+}

@@ -1,0 +1,62 @@
+/**
+ * Argument types of QMP commands, and their checks with QEMU's texts (qapi/qobject-input-visitor.c).
+ *
+ * Members are visited in declaration order; what is left over is unexpected.
+ */
+import { QmpError } from './error.js';
+import type { Json } from './json-parser.js';
+
+export type QmpType =
+  | 'str' | 'bool' | 'int' | 'uint64' | 'number' | 'any'
+  | { readonly enum: readonly string[] }
+  | { readonly list: QmpType }
+  | { readonly struct: QmpMembers; /** Accepts members that are not declared (device_add). */ readonly open?: boolean };
+
+/** A name with a leading `*` is optional, as in QEMU's schemas. */
+export type QmpMembers = Readonly<Record<string, QmpType>>;
+
+const wrong = (path: string, expected: string): QmpError => new QmpError(`Invalid parameter type for '${path}', expected: ${expected}`);
+const isObject = (value: Json): value is { [key: string]: Json } => typeof value === 'object' && value !== null && !Array.isArray(value);
+const isInteger = (value: Json): value is number | bigint => typeof value === 'bigint' || (typeof value === 'number' && Number.isInteger(value));
+const inRange = (value: number | bigint, low: bigint, high: bigint): boolean => BigInt(value) >= low && BigInt(value) <= high;
+
+/** Throws QmpError where `value` does not have the type. `name` is the last part of the path: enums are named by it alone. */
+function checkValue(value: Json, type: QmpType, path: string, name: string): void {
+  switch (type) {
+    case 'any': return;
+    case 'str': if (typeof value !== 'string') throw wrong(path, 'string'); return;
+    case 'bool': if (typeof value !== 'boolean') throw wrong(path, 'boolean'); return;
+    case 'number': if (typeof value !== 'number' && typeof value !== 'bigint') throw wrong(path, 'number'); return;
+    case 'int': if (!isInteger(value) || !inRange(value, -(1n << 63n), (1n << 63n) - 1n)) throw wrong(path, 'integer'); return;
+    // A negative number is taken modulo 2^64, as old clients rely on.
+    case 'uint64':
+      if (!isInteger(value) || !inRange(value, -(1n << 63n), (1n << 64n) - 1n)) throw new QmpError(`Parameter '${path}' expects uint64`);
+      return;
+    default:
+  }
+  if ('enum' in type) {
+    if (typeof value !== 'string') throw wrong(path, 'string');
+    if (!type.enum.includes(value)) throw new QmpError(`Parameter '${name}' does not accept value '${value}'`);
+  } else if ('list' in type) {
+    if (!Array.isArray(value)) throw wrong(path, 'array');
+    value.forEach((item, index) => checkValue(item, type.list, `${path}[${index}]`, name));
+  } else {
+    if (!isObject(value)) throw wrong(path, 'object');
+    checkMembers(value, type.struct, `${path}.`, type.open === true);
+  }
+}
+
+/** Throws QmpError for a missing, mistyped or unexpected member. */
+export function checkMembers(values: { readonly [key: string]: Json }, members: QmpMembers, prefix = '', open = false): void {
+  const known = new Set<string>();
+  for (const [declared, type] of Object.entries(members)) {
+    const optional = declared.startsWith('*');
+    const name = optional ? declared.slice(1) : declared;
+    known.add(name);
+    const value = values[name];
+    if (value !== undefined) checkValue(value, type, prefix + name, name);
+    else if (!optional) throw new QmpError(`Parameter '${prefix}${name}' is missing`);
+  }
+  const extra = open ? undefined : Object.keys(values).find((name) => !known.has(name));
+  if (extra !== undefined) throw new QmpError(`Parameter '${prefix}${extra}' is unexpected`);
+}

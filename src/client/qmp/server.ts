@@ -1,0 +1,159 @@
+/**
+ * The QMP server: a UNIX socket, any number of clients, one command at a time over all of them.
+ *
+ * Requests of all clients go through the `MainLoop` that the VM's own event sources use too, so that the order in which a
+ * command and, say, a blocker's eventfd are handled is the order in which they were dispatched, as on QEMU's main thread.
+ * A client that vanishes, sends garbage or does not read loses its own connection, nobody else's.
+ */
+import { createServer } from 'node:net';
+import type { Server, Socket } from 'node:net';
+import type { QmpCommand, QmpCommands } from './dispatch.js';
+import { dispatch, isJsonObject, parseRequest } from './dispatch.js';
+import { QmpError } from './error.js';
+import type { Json } from './json-parser.js';
+import { JsonError, JsonStream } from './json-parser.js';
+import { writeJson } from './json-writer.js';
+
+/** QEMU's QMP_REQ_QUEUE_LEN_MAX: requests of one client that wait before its socket is no longer read. */
+const QUEUE_LIMIT = 8;
+/** Unsent output at which a client that does not read is let go, bytes. */
+const OUTPUT_LIMIT = 64 << 20;
+
+/** Runs jobs one after the other, in the order of the calls. */
+export interface MainLoop {
+  run<T>(job: () => T | Promise<T>): Promise<T>;
+}
+
+export interface QmpVersion {
+  readonly qemu: { readonly micro: number; readonly minor: number; readonly major: number };
+  readonly package: string;
+}
+
+class QmpClientSession {
+  readonly #socket: Socket;
+  readonly #server: QmpServer;
+  #negotiated = false;
+  #oob = false;
+  #queued = 0;
+  readonly #negotiation: QmpCommands;
+
+  constructor(socket: Socket, server: QmpServer) {
+    this.#socket = socket;
+    this.#server = server;
+    this.#negotiation = new Map<string, QmpCommand>([['qmp_capabilities', {
+      arguments: { '*enable': { list: { enum: ['oob'] } } },
+      run: (args) => {
+        this.#oob = Array.isArray(args['enable']) && args['enable'].includes('oob');
+        this.#negotiated = true;
+        return {};
+      },
+    }]]);
+    const stream = new JsonStream((message) => this.#receive(message));
+    socket.on('data', (chunk: Buffer) => stream.feed(chunk));
+    socket.on('error', () => socket.destroy());
+    this.send({ QMP: { version: { ...server.version, qemu: { ...server.version.qemu } }, capabilities: ['oob'] } });
+  }
+
+  get listens(): boolean {
+    return this.#negotiated;
+  }
+
+  send(message: Json): void {
+    if (this.#socket.destroyed) return;
+    this.#socket.write(`${writeJson(message)}\r\n`);
+    if (this.#socket.writableLength > OUTPUT_LIMIT) this.#socket.destroy();
+  }
+
+  #receive(message: Json | JsonError): void {
+    this.#queued++;
+    if (this.#queued >= QUEUE_LIMIT) this.#socket.pause();
+    void this.#server.loop.run(async () => {
+      try {
+        if (!this.#socket.destroyed) this.send(await this.#answer(message));
+      } finally {
+        this.#queued--;
+        if (this.#queued < QUEUE_LIMIT) this.#socket.resume();
+      }
+    });
+  }
+
+  async #answer(message: Json | JsonError): Promise<Json> {
+    const id = !(message instanceof JsonError) && isJsonObject(message) && 'id' in message ? { id: message['id'] as Json } : {};
+    try {
+      if (message instanceof JsonError) throw new QmpError(message.message);
+      const request = parseRequest(message, this.#oob);
+      if (this.#negotiated) return { return: await dispatch(request, this.#server.commands, unknownCommand), ...id };
+      return { return: await dispatch(request, this.#negotiation, expectsNegotiation), ...id };
+    } catch (error) {
+      if (!(error instanceof QmpError)) this.#server.onFault(error);
+      const { errorClass, message: desc } = error instanceof QmpError ? error : new QmpError('internal error');
+      return { error: { class: errorClass, desc }, ...id };
+    }
+  }
+}
+
+const expectsNegotiation = (): QmpError => new QmpError("Expecting capabilities negotiation with 'qmp_capabilities'", 'CommandNotFound');
+const unknownCommand = (name: string): QmpError => name === 'qmp_capabilities'
+  ? new QmpError('Capabilities negotiation is already complete, command ignored', 'CommandNotFound')
+  : new QmpError(`The command ${name} has not been found`, 'CommandNotFound');
+
+export interface QmpServerOptions {
+  readonly commands: QmpCommands;
+  readonly loop: MainLoop;
+  readonly version: QmpVersion;
+  /** A handler threw something that is no QmpError: a bug; that client gets an error, the server goes on. */
+  readonly onFault: (error: unknown) => void;
+}
+
+export class QmpServer {
+  readonly commands: QmpCommands;
+  readonly loop: MainLoop;
+  readonly version: QmpVersion;
+  readonly onFault: (error: unknown) => void;
+  readonly #sessions = new Map<QmpClientSession, Socket>();
+  readonly #servers: Server[] = [];
+
+  constructor(options: QmpServerOptions) {
+    this.commands = options.commands;
+    this.loop = options.loop;
+    this.version = options.version;
+    this.onFault = options.onFault;
+  }
+
+  /** Listens on a socket path or host and port; rejects with Node's error (EADDRINUSE, ENOENT, EACCES). */
+  listen(address: { readonly path: string } | { readonly host: string; readonly port: number }): Promise<void> {
+    const server = createServer((socket) => {
+      const session = new QmpClientSession(socket, this);
+      this.#sessions.set(session, socket);
+      socket.once('close', () => this.#sessions.delete(session));
+    });
+    this.#servers.push(server);
+    return new Promise((resolve, reject) => {
+      server.once('error', reject);
+      server.listen({ ...address }, () => {
+        server.off('error', reject);
+        resolve();
+      });
+    });
+  }
+
+  /** To every client that has negotiated, at once: events are not queued behind commands. */
+  event(name: string, data?: { [key: string]: Json }): void {
+    const now = process.hrtime.bigint() + CLOCK_OFFSET;
+    const message: Json = {
+      timestamp: { seconds: Number(now / 1_000_000_000n), microseconds: Number(now / 1000n % 1_000_000n) },
+      event: name, ...(data === undefined ? {} : { data }),
+    };
+    for (const session of this.#sessions.keys()) if (session.listens) session.send(message);
+  }
+
+  /** Stops listening (the socket file goes away) and ends every connection once its output is sent. */
+  async close(): Promise<void> {
+    const closed = this.#servers.map((server) => new Promise<void>((resolve) => server.close(() => resolve())));
+    for (const socket of this.#sessions.values()) socket.end(() => socket.destroy());
+    await Promise.all(closed);
+  }
+}
+
+/** From the monotonic clock to the epoch, ns. */
+const CLOCK_OFFSET = BigInt(Date.now()) * 1_000_000n - process.hrtime.bigint();
