@@ -112,7 +112,12 @@ export class ClientCaller implements Caller {
 
   takeFd(fd: number): OwnedFd {
     this.#info(fd);
-    return access(this.#clients, () => takeProcessFd(this.pid, fd), 'descriptors');
+    const taken = access(this.#clients, () => takeProcessFd(this.pid, fd), 'descriptors');
+    // Another thread of the client may have put another file there since somebody looked, even one of this very mount: that
+    // must be closed on a worker, because its flush comes to this thread.
+    if (readFdInfo(process.pid, taken.fd)?.eventfd === true) return taken;
+    void taken.closeAsync();
+    throw new Errno('EINVAL', `descriptor ${fd} is not an eventfd`);
   }
 
   isEventfd(fd: number): boolean {

@@ -34,8 +34,8 @@ export interface Caller extends CallerMemory {
   /** The caller's memory for later use (DMA). */
   memory(): CallerMemory;
   /**
-   * The server's own copy of one of the caller's descriptors (an eventfd). The new owner closes it.
-   * Throws EBADF when the number is not open, EPERM/EACCES when the machine forbids it.
+   * The server's own copy of one of the caller's eventfds. The new owner closes it.
+   * Throws EBADF when the number is not open, EINVAL when it is no eventfd, EPERM/EACCES when the machine forbids it.
    */
   takeFd(fd: number): OwnedFd;
   /**
