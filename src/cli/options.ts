@@ -10,7 +10,7 @@ export interface DriverRequest { readonly name: string; readonly parents: number
 export interface MdevRequest { readonly type: string; readonly uuid?: string; readonly parent?: string }
 
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
-const MAX_PARENTS = 64;
+const MAX_PARENTS = 1024;
 const MAX_SLOTS = 65536;
 
 const usage = (message: string): CliError => new CliError(message, EXIT_USAGE);

@@ -23,7 +23,7 @@ describe('mdevsim', () => {
     ['an unknown option', ['mount', '--frob', '/tmp'], /unknown option '--frob'/],
     ['a missing directory', ['mount'], /missing required argument 'dir'/],
     ['a missing command', ['run'], /missing required argument 'command'/],
-    ['a bad --driver', ['mount', '/tmp', '--driver', 'mtty=x'], /the number of parents in --driver mtty=x must be a number from 1 to 64/],
+    ['a bad --driver', ['mount', '/tmp', '--driver', 'mtty=x'], /the number of parents in --driver mtty=x must be a number from 1 to 1024/],
     ['a bad --mdev', ['mount', '/tmp', '--mdev', 'mtty-1,uuid=1'], /'1' in --mdev mtty-1,uuid=1 is not a UUID/],
     ['a bad policy', ['mount', '/tmp', '--blocker', 'x'], /--blocker is one of observe, track, enforce/],
     ['a bad kernel', ['mount', '/tmp', '--kernel', '2.4'], /--kernel is one of 6.12, 7.2/],
