@@ -23,6 +23,9 @@ export const FUSE_READDIRPLUS_AUTO = 1 << 14;
 export const FUSE_PARALLEL_DIROPS = 1 << 18;
 export const FUSE_MAX_PAGES = 1 << 22;
 export const FUSE_EXPLICIT_INVAL_DATA = 1 << 25;
+export const FUSE_INIT_EXT = 1 << 30;
+/* INIT flags, bits 32 to 63: those of flags2. */
+export const FUSE_NO_EXPORT_SUPPORT = 1 << 6;
 
 /* OPEN flags. */
 export const FOPEN_DIRECT_IO = 1 << 0;
@@ -93,7 +96,8 @@ export const fuse_write_in = struct('fuse_write_in', {
 });
 export const fuse_write_out = struct('fuse_write_out', { size: u32, padding: u32 });
 export const fuse_kstatfs = struct('fuse_kstatfs', {
-  blocks: u64, bfree: u64, bavail: u64, files: u64, ffree: u64, bsize: u32, namelen: u32, frsize: u32, padding: u32, spare: bytes(24),
+  blocks: u64, bfree: u64, bavail: u64, files: u64, ffree: u64, bsize: u32, namelen: u32, frsize: u32, padding: u32,
+  spare: bytes(24),
 });
 export const fuse_setxattr_in = struct('fuse_setxattr_in', { size: u32, flags: u32, setxattr_flags: u32, padding: u32 });
 /** What the kernel sends when FUSE_SETXATTR_EXT was not agreed on, bytes. */
@@ -122,7 +126,7 @@ export const fuse_notify_inval_entry_out = struct('fuse_notify_inval_entry_out',
 /** Bytes in a word. */
 export const WORD = 4;
 
-/** Index of each field in a Uint32Array whose first struct byte is at byte `base`; fields of 8 bytes take two words, low first. */
+/** Index of each field in a Uint32Array with the struct at byte `base`; fields of 8 bytes take two words, low first. */
 export function words<F extends Record<string, { readonly offset: number }>>(
   type: { readonly fields: F }, base = 0,
 ): { readonly [K in keyof F]: number } {

@@ -2,7 +2,7 @@
  * The request that is being handled: one buffer, read from the channel, valid until the handler returns or awaits.
  * Fields are read as 32-bit words (fuse-abi.ts: words()).
  */
-import { FUSE_DIRENT_ALIGN, IN_BODY, WORD, fuse_in_header, fuse_write_in, words } from './fuse-abi.js';
+import { IN_BODY, WORD, fuse_in_header, fuse_write_in, words } from './fuse-abi.js';
 
 export const HEADER = words(fuse_in_header);
 
@@ -12,7 +12,7 @@ const TWO_32 = 0x1_0000_0000;
 
 export class Message {
   /** Whole message; only the first `length` bytes are its content. */
-  readonly data = new Uint8Array(Math.ceil((fuse_in_header.size + fuse_write_in.size + MAX_WRITE) / FUSE_DIRENT_ALIGN) * FUSE_DIRENT_ALIGN);
+  readonly data = new Uint8Array(fuse_in_header.size + fuse_write_in.size + MAX_WRITE);
   readonly #words = new Uint32Array(this.data.buffer);
   readonly #text = Buffer.from(this.data.buffer);
   /** Bytes read. */

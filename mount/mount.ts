@@ -22,6 +22,8 @@ export interface MountOptions {
   readonly allowOther?: boolean;
   /** Longest time to keep asking for the next request, microseconds; 0 switches it off. Default 100 (adaptive-poll.ts). */
   readonly pollWindow?: number;
+  /** Whether files can have extended attributes. Default true (session.ts has what that costs). */
+  readonly xattrs?: boolean;
   /** Make the directory when it is missing. Default false. */
   readonly create?: boolean;
 }
@@ -58,7 +60,7 @@ export async function mountTree(tree: Tree, dir: string, options: MountOptions =
   const path = await freeDirectory(dir);
   const fd = attach(path, options.allowOther ?? process.getuid?.() === 0);
   const channel = new FuseChannel(fd);
-  const session = new Session(tree, channel);
+  const session = new Session(tree, channel, options);
   const window = options.pollWindow;
   const poll = new AdaptivePoll({ cpus: cpus().length, ...(window === undefined ? {} : { window }) });
   serve(session, channel, poll);

@@ -1,8 +1,7 @@
 /** Labs among the mounts of this process's namespace, and whether their server lives. */
-import { readFileSync } from 'node:fs';
+import { readFileSync, realpathSync } from 'node:fs';
 import { stat } from 'node:fs/promises';
-import { dirname, basename, join, resolve } from 'node:path';
-import { realpathSync } from 'node:fs';
+import { basename, dirname, join, resolve } from 'node:path';
 
 /** File system type of a lab, as in /proc/self/mountinfo. */
 export const LAB_TYPE = 'fuse.mdevsim';
@@ -14,7 +13,9 @@ export interface LabMount {
 }
 
 /** Mount points have space, tab, newline and backslash as \ooo. */
-const unescape = (text: string): string => text.replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)));
+function unescape(text: string): string {
+  return text.replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)));
+}
 
 /** Labs in the text of a mountinfo file, in the order of mounting. Source: Documentation/filesystems/proc.rst. */
 export function parseMountInfo(text: string): LabMount[] {

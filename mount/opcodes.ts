@@ -56,7 +56,7 @@ export const OPERATIONS: readonly Operation[] = [
   { opcode: 27, name: 'OPENDIR', handler: opendir },
   { opcode: 28, name: 'READDIR', handler: readdir },
   { opcode: 29, name: 'RELEASEDIR', handler: releasedir },
-  { opcode: 30, name: 'FSYNCDIR', handler: fsync },
+  { opcode: 30, name: 'FSYNCDIR', handler: answer('EINVAL') },
   { opcode: 34, name: 'ACCESS', handler: access },
   { opcode: 35, name: 'CREATE', handler: answer('EACCES') },
   { opcode: 36, name: 'INTERRUPT', handler: interrupt, noReply: true },
@@ -74,7 +74,8 @@ export const OPERATIONS: readonly Operation[] = [
 
 /** By opcode. */
 export const OPERATION_BY_OPCODE: readonly (Operation | undefined)[] = (() => {
-  const table: (Operation | undefined)[] = new Array<Operation | undefined>(Math.max(...OPERATIONS.map((row) => row.opcode)) + 1).fill(undefined);
+  const size = Math.max(...OPERATIONS.map((row) => row.opcode)) + 1;
+  const table = new Array<Operation | undefined>(size).fill(undefined);
   for (const operation of OPERATIONS) table[operation.opcode] = operation;
   return table;
 })();

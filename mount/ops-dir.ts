@@ -4,7 +4,9 @@ import { Dir } from '../src/kernfs/dir.js';
 import type { Node } from '../src/kernfs/node.js';
 import type { ReaddirEntry } from '../src/kernfs/readdir.js';
 import { DirReader } from '../src/kernfs/readdir.js';
-import { FUSE_DIRENT_ALIGN, IN_BODY, OUT_BODY, WORD, fuse_dirent, fuse_entry_out, fuse_read_in, fuse_release_in, words } from './fuse-abi.js';
+import {
+  FUSE_DIRENT_ALIGN, IN_BODY, OUT_BODY, WORD, fuse_dirent, fuse_entry_out, fuse_read_in, fuse_release_in, words,
+} from './fuse-abi.js';
 import { direntType, put64, putEntry } from './encode.js';
 import { BODY, Replies } from './reply.js';
 import type { Request } from './request.js';

@@ -4,7 +4,9 @@
  */
 import { Errno } from '../src/abi/errno.js';
 import type { Node } from '../src/kernfs/node.js';
-import { FUSE_COMPAT_SETXATTR_IN_SIZE, IN_BODY, OUT_BODY, fuse_getxattr_in, fuse_getxattr_out, fuse_setxattr_in, words } from './fuse-abi.js';
+import {
+  FUSE_COMPAT_SETXATTR_IN_SIZE, IN_BODY, OUT_BODY, fuse_getxattr_in, fuse_getxattr_out, fuse_setxattr_in, words,
+} from './fuse-abi.js';
 import type { Request } from './request.js';
 import type { Session } from './session.js';
 
@@ -13,17 +15,8 @@ const GETXATTR = words(fuse_getxattr_in, IN_BODY);
 const GETXATTR_OUT = words(fuse_getxattr_out, OUT_BODY);
 const XATTR_CREATE = 1;
 const XATTR_REPLACE = 2;
+const PREFIX = /^(security|trusted|user)\./;
 const KEPT = /^(security|trusted)\../;
-/** A namespace without a name in it: fs/xattr.c: xattr_resolve_name(). */
-const NAMELESS = /^(security|trusted|user)\.$/;
-/** No handler at all in sysfs: neither ACLs nor anything unheard of. */
-const UNKNOWN = /^(?!security\.|trusted\.|user\.)/;
-
-function checkName(name: string): void {
-  if (NAMELESS.test(name)) throw new Errno('EINVAL');
-  if (UNKNOWN.test(name)) throw new Errno('EOPNOTSUPP');
-}
-
 /** By node. */
 export class Xattrs {
   readonly #values = new Map<Node, Map<string, Uint8Array>>();
@@ -49,19 +42,32 @@ export class Xattrs {
   }
 }
 
+/** The attribute of the request's node. Throws ENOSYS, after which the kernel asks no more, where the mount has none. */
+function values(session: Session, request: Request): Map<string, Uint8Array> | undefined {
+  if (!session.options.xattrs) throw new Errno('ENOSYS');
+  return session.xattrs.of(session.node(request.nodeid));
+}
+
+/** xattr_resolve_name(): who is responsible for a name of that prefix. Throws EOPNOTSUPP (nobody), EINVAL (nothing behind it). */
+function checkName(name: string): void {
+  const prefix = PREFIX.exec(name)?.[0];
+  if (prefix === undefined) throw new Errno('EOPNOTSUPP');
+  if (prefix === name) throw new Errno('EINVAL');
+}
+
 export function setxattr(session: Session, request: Request): void {
+  const known = values(session, request);
   const { message } = session;
-  const node = session.node(request.nodeid);
   const nameStart = IN_BODY + FUSE_COMPAT_SETXATTR_IN_SIZE;
   const name = message.name(nameStart);
   const flags = message.u32(SETXATTR.flags);
   checkName(name);
   if (!KEPT.test(name)) throw new Errno('EOPNOTSUPP');
-  const known = session.xattrs.of(node)?.has(name) === true;
-  if (known && (flags & XATTR_CREATE) !== 0) throw new Errno('EEXIST');
-  if (!known && (flags & XATTR_REPLACE) !== 0) throw new Errno('ENODATA');
+  const exists = known?.has(name) === true;
+  if (exists && (flags & XATTR_CREATE) !== 0) throw new Errno('EEXIST');
+  if (!exists && (flags & XATTR_REPLACE) !== 0) throw new Errno('ENODATA');
   const value = message.bytes(nameStart + Buffer.byteLength(name) + 1, message.u32(SETXATTR.size));
-  session.xattrs.make(node).set(name, value.slice());
+  session.xattrs.make(session.node(request.nodeid)).set(name, value.slice());
   session.replies.done(request);
 }
 
@@ -79,22 +85,25 @@ function answer(session: Session, request: Request, value: Uint8Array): void {
 }
 
 export function getxattr(session: Session, request: Request): void {
+  const known = values(session, request);
   const name = session.message.name(IN_BODY + fuse_getxattr_in.size);
   checkName(name);
-  const value = session.xattrs.of(session.node(request.nodeid))?.get(name);
+  const value = known?.get(name);
   if (value === undefined) throw new Errno('ENODATA');
   answer(session, request, value);
 }
 
-/** Names in descending order, as 6.12 keeps them (fs/xattr.c: rbtree_simple_xattr_cmp()). */
+/** simple_xattr_list(): in descending order of the names. */
 export function listxattr(session: Session, request: Request): void {
-  const names = [...(session.xattrs.of(session.node(request.nodeid))?.keys() ?? [])].sort((a, b) => (a < b ? 1 : -1));
+  const names = [...(values(session, request)?.keys() ?? [])].sort((a, b) => (a < b ? 1 : -1));
   answer(session, request, Buffer.from(names.map((name) => `${name}\0`).join('')));
 }
 
 export function removexattr(session: Session, request: Request): void {
+  const known = values(session, request);
   const name = session.message.name();
+  checkName(name);
   if (!KEPT.test(name)) throw new Errno('EOPNOTSUPP');
-  if (session.xattrs.of(session.node(request.nodeid))?.delete(name) !== true) throw new Errno('ENODATA');
+  if (known?.delete(name) !== true) throw new Errno('ENODATA');
   session.replies.done(request);
 }

@@ -26,7 +26,16 @@ import { Replies } from './reply.js';
 import { Request } from './request.js';
 import { SlotFile, SlotNode, Slots } from './slots.js';
 
+export interface SessionOptions {
+  /**
+   * Whether nodes have extended attributes. Without them the kernel stops asking after the first time; with them it asks for
+   * `security.capability` at every open with O_TRUNC, which makes each `echo >` one request longer.
+   */
+  readonly xattrs: boolean;
+}
+
 export class Session implements Clients {
+  readonly options: SessionOptions;
   readonly message = new Message();
   readonly mark = new InodeMark();
   readonly replies: Replies;
@@ -50,7 +59,8 @@ export class Session implements Clients {
   /** A SETATTR is being carried out: its answer carries the attributes, no notice is needed. */
   #settingAttributes = false;
 
-  constructor(tree: Tree, channel: Channel) {
+  constructor(tree: Tree, channel: Channel, options: Partial<SessionOptions> = {}) {
+    this.options = { xattrs: options.xattrs ?? true };
     this.#tree = tree;
     this.#channel = channel;
     this.replies = new Replies(channel);

@@ -47,7 +47,7 @@ export function callAsync(what: string, fn: CFunction, ...args: CValue[]): Promi
   });
 }
 
-/** System calls without a libc wrapper on every libc in use. Source: arch/x86/entry/syscalls, include/uapi/asm-generic/unistd.h. */
+/** System calls that not every libc wraps. Source: arch/x86/entry/syscalls, include/uapi/asm-generic/unistd.h. */
 const NUMBERS: Record<string, { x64: number; arm64: number }> = {
   pidfd_open: { x64: 434, arm64: 434 },
   pidfd_getfd: { x64: 438, arm64: 438 },

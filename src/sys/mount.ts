@@ -20,7 +20,9 @@ export const MNT_DETACH = 2;
 export const CLONE_NEWNS = 0x00020000;
 export const CLONE_NEWUSER = 0x10000000;
 
-export function mount(source: string | null, target: string, type: string | null, flags: number, data: string | null = null): void {
+export function mount(
+  source: string | null, target: string, type: string | null, flags: number, data: string | null = null,
+): void {
   check(cMount(source, target, type, flags, data), `mount ${target}`);
 }
 

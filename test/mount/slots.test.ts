@@ -83,8 +83,11 @@ class SlotClient {
     this.#seen++;
     while (lines().length < this.#seen) {
       const before = this.client.stdout.length;
-      await Promise.race([new Promise<void>((resolve) => this.client.process.stdout?.once('data', () => resolve())), this.client.done]);
-      if (this.client.stdout.length === before && this.client.process.exitCode !== null) throw new Error(`client ended: ${this.client.stderr}`);
+      const more = new Promise<void>((resolve) => this.client.process.stdout?.once('data', () => resolve()));
+      await Promise.race([more, this.client.done]);
+      if (this.client.stdout.length === before && this.client.process.exitCode !== null) {
+        throw new Error(`client ended: ${this.client.stderr}`);
+      }
     }
     return lines()[this.#seen - 1]?.slice(2) ?? '';
   }
@@ -118,7 +121,7 @@ suite('slots', { skip: noMounts }, () => {
     });
   });
 
-  test('a free slot answers EBADFD, and can be opened only once', async () => {
+  test('a free slot answers EBADFD, and open() rejects the second time with ENXIO', async () => {
     await withLab(async (_lab, { dir }) => {
       const client = await new SlotClient(dir, 600, 1).start();
       assert.equal(await client.ask('read 600'), '-77');
