@@ -5,7 +5,7 @@
 import { Errno, isErrno } from '../src/abi/errno.js';
 import type { Caller, CallerMemory, OwnedFd } from '../src/kernfs/caller.js';
 import type { OpenFile } from '../src/kernfs/file.js';
-import { readFdInfo, readProcessMemory, takeProcessFd, threadGroupOf, writeProcessMemory } from '../src/sys/process.js';
+import { readFdInfo, readProcessMemory, takeProcessFd, threadGroupOf, threadName, writeProcessMemory } from '../src/sys/process.js';
 import type { FdInfo } from '../src/sys/process.js';
 import { warn } from '../src/trace/trace.js';
 
@@ -86,6 +86,10 @@ export class ClientCaller implements Caller {
     if (pid === undefined) throw new Errno('ESRCH', `thread ${this.tid}`);
     this.#pid = pid;
     return pid;
+  }
+
+  get comm(): string | undefined {
+    return this.tid === 0 ? undefined : threadName(this.tid);
   }
 
   read(address: bigint, length: number): Uint8Array {

@@ -119,6 +119,11 @@ export function threadGroupOf(tid: number): number | undefined {
   return at < 0 ? undefined : Number.parseInt(status.slice(at + 7), 10);
 }
 
+/** The name of a thread (TASK_COMM), or undefined when the thread is gone. */
+export function threadName(tid: number): string | undefined {
+  return /^Name:\t(.*)$/m.exec(readProcFile(`/proc/${tid}/status`) ?? '')?.[1];
+}
+
 /** What /proc/<pid>/fdinfo/<fd> tells. */
 export interface FdInfo {
   /** Inode number within its file system. */
