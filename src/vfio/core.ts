@@ -9,6 +9,8 @@ import { Errno } from '../abi/errno.js';
 import { DmaPort } from '../iommufd/dma-space.js';
 import type { VfioDeviceOps } from './device.js';
 import { DmaLogging } from './dma-logging.js';
+import { VFIO_KERNEL_PROFILES } from './kernel-profile.js';
+import type { VfioKernelProfile } from './kernel-profile.js';
 
 /** How often a driver is asked to give the device up while it is wanted back, ms. */
 const REQUEST_INTERVAL = 10_000;
@@ -17,6 +19,7 @@ export class VfioDevice {
   /** dev_name(). */
   readonly name: string;
   readonly ops: VfioDeviceOps;
+  readonly profile: VfioKernelProfile;
   /** What the driver reaches client memory through; whoever opens the device sets its space. */
   readonly dma = new DmaPort();
   readonly logging: DmaLogging | undefined;
@@ -25,8 +28,9 @@ export class VfioDevice {
   #unregistered = false;
   #released: (() => void) | undefined;
 
-  constructor(name: string, ops: VfioDeviceOps) {
+  constructor(name: string, ops: VfioDeviceOps, profile: VfioKernelProfile = VFIO_KERNEL_PROFILES['6.12']) {
     this.name = name;
+    this.profile = profile;
     this.ops = ops;
     this.logging = ops.dmaLogging === true ? new DmaLogging(this.dma) : undefined;
   }

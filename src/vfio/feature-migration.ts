@@ -51,6 +51,19 @@ const migrationState = (ops: VfioMigrationOps): VfioFeature => ({
   },
 });
 
+/**
+ * VFIO_DEVICE_FEATURE_MIG_PRECOPY_INFOv2, of kernels after 6.12: from its SET on, GET_PRECOPY_INFO may answer that there are new
+ * initial bytes. No device here ever has any, so there is nothing to remember.
+ */
+const VFIO_DEVICE_FEATURE_MIG_PRECOPY_INFOv2 = 12;
+const precopyInfo2: VfioFeature = {
+  feature: VFIO_DEVICE_FEATURE_MIG_PRECOPY_INFOv2,
+  name: 'VFIO_DEVICE_FEATURE_MIG_PRECOPY_INFOv2',
+  supported: VFIO_DEVICE_FEATURE_SET,
+  minimumSize: 0,
+  run: () => 0,
+};
+
 /** An errno of the transition is told after data_fd = -1 was written; a reply that can't be written is EFAULT all the same. */
 function migrate(
   ops: VfioMigrationOps, request: FileRequest, state: number, payload: bigint, answer: (state: number, fd: number) => number,
@@ -102,4 +115,5 @@ export const MIGRATION_FEATURES: readonly (readonly [number, FeatureRow])[] = [
   [VFIO_DEVICE_FEATURE_MIGRATION, ofMigration(migration)],
   [VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE, ofMigration(migrationState)],
   [VFIO_DEVICE_FEATURE_MIG_DATA_SIZE, ofMigration(migrationDataSize)],
+  [VFIO_DEVICE_FEATURE_MIG_PRECOPY_INFOv2, ({ ops, profile }) => profile.precopyInfoV2 && ops.migration !== undefined ? precopyInfo2 : undefined],
 ];

@@ -12,7 +12,7 @@ import { VfioDevice } from './core.js';
 import type { VfioDeviceOps } from './device.js';
 import { VfioGroup } from './group.js';
 import { VFIO_KERNEL_PROFILES } from './kernel-profile.js';
-import type { VfioKernel } from './kernel-profile.js';
+import type { VfioKernel, VfioKernelProfile } from './kernel-profile.js';
 
 export interface VfioOptions {
   /** Whose answers to give where versions differ. Default 6.12. */
@@ -20,18 +20,18 @@ export interface VfioOptions {
 }
 
 export class Vfio {
-  readonly #kernel: VfioKernel;
+  readonly #profile: VfioKernelProfile;
 
   constructor(options: VfioOptions = {}) {
-    this.#kernel = options.kernel ?? '6.12';
+    this.#profile = VFIO_KERNEL_PROFILES[options.kernel ?? '6.12'];
   }
 
   register(identity: { readonly name: string }, ops: VfioDeviceOps): VfioRegistration {
-    return new VfioRegistration(identity.name, ops);
+    return new VfioRegistration(new VfioDevice(identity.name, ops, this.#profile));
   }
 
   /** open(2) of /dev/vfio/vfio. */
-  readonly openContainer = (_request: FileRequest): OpenFile => new VfioContainerFile(VFIO_KERNEL_PROFILES[this.#kernel]);
+  readonly openContainer = (_request: FileRequest): OpenFile => new VfioContainerFile(this.#profile);
 }
 
 /** One registered device with its group. */
@@ -39,9 +39,9 @@ export class VfioRegistration {
   readonly device: VfioDevice;
   readonly group: VfioGroup;
 
-  constructor(name: string, ops: VfioDeviceOps) {
-    this.device = new VfioDevice(name, ops);
-    this.group = new VfioGroup(this.device);
+  constructor(device: VfioDevice) {
+    this.device = device;
+    this.group = new VfioGroup(device);
   }
 
   /** Whether a device fd is open, or a cdev fd, even an unbound one. */
