@@ -15,7 +15,7 @@ function tree(...paths: string[]): Lister {
       const known = dirs.get(parent) ?? new Map<string, EntryKind>();
       known.set(name, last ? kind : 'dir');
       dirs.set(parent, known);
-      if (!last || kind === 'dir') dirs.set(parts.slice(0, index + 1).join('/'), dirs.get(parts.slice(0, index + 1).join('/')) ?? new Map());
+      if (!last || kind === 'dir') dirs.set(parts.slice(0, index + 1).join('/'), dirs.get(parts.slice(0, index + 1).join('/')) ?? new Map<string, EntryKind>());
     });
   }
   return (path) => dirs.get(path);

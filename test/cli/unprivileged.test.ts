@@ -1,0 +1,87 @@
+/** The program as an ordinary user: root of a user namespace for `run`, fusermount3 for `mount`. */
+import assert from 'node:assert/strict';
+import { spawn, spawnSync } from 'node:child_process';
+import { chmodSync, chownSync, existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, it } from 'node:test';
+import { MDEVSIM, shell } from './mdevsim.js';
+
+const NOBODY = 65534;
+const UUID = '83b8f4f2-509f-382f-3c1e-e6bfe0fa1001';
+const AS_NOBODY = ['setpriv', '--reuid', String(NOBODY), '--regid', String(NOBODY), '--clear-groups', 'env', 'HOME=/nonexistent'];
+
+function asNobody(argv: readonly string[]): { status: number | null; stdout: string; stderr: string } {
+  const [file = '', ...args] = [...AS_NOBODY, ...argv];
+  const { status, stdout, stderr } = spawnSync(file, args, { encoding: 'utf8', timeout: 30_000, killSignal: 'SIGKILL', cwd: '/' });
+  return { status, stdout, stderr };
+}
+
+function why(): string | false {
+  if (process.getuid?.() !== 0) return 'needs root, to become nobody';
+  if (shell('command -v setpriv unshare').status !== 0) return 'needs setpriv and unshare (util-linux)';
+  if (asNobody([...MDEVSIM, '--version']).status !== 0) return 'nobody cannot read this checkout or run this node';
+  if (asNobody(['test', '-w', '/dev/fuse']).status !== 0) return 'nobody may not open /dev/fuse';
+  return false;
+}
+
+const reason = why();
+const noNamespaces = reason === false && asNobody(['unshare', '-Urm', 'true']).status !== 0 ? 'this machine does not allow unprivileged user namespaces' : false;
+const noFusermount = reason === false && shell('command -v fusermount3').status !== 0 ? 'needs fusermount3' : false;
+
+describe('mdevsim run as nobody', { skip: reason === false ? noNamespaces : reason }, () => {
+  const run = (script: string, ...options: string[]): ReturnType<typeof asNobody> => asNobody([...MDEVSIM, 'run', ...options, '--', 'sh', '-c', script]);
+
+  it('has a lab in /sys and /dev, as root of a user namespace', () => {
+    const { stdout, stderr, status } = run(`
+      id -u; cat /proc/self/uid_map | tr -s " "; ls /sys/bus/mdev/devices
+      echo 1 > /sys/bus/mdev/devices/${UUID}/migration_block && cat /sys/bus/mdev/devices/${UUID}/migration_block
+      echo 1 > /sys/bus/mdev/devices/${UUID}/remove; ls /sys/bus/mdev/devices; test -c /dev/null && echo null > /dev/null; exit 5`, '--mdev', `mtty-1,uuid=${UUID}`);
+    assert.equal(stderr, '');
+    assert.deepEqual(stdout.trim().split('\n').map((line) => line.trim()), ['0', '0 65534 1', UUID, '1']);
+    assert.equal(status, 5);
+  });
+
+  it('ends its server and leaves no directory', async () => {
+    const lab = run('echo $MDEVSIM_LAB').stdout.trim();
+    assert.match(lab, /mdevsim-/);
+    for (let i = 0; i < 500 && existsSync(lab); i++) await new Promise((resolve) => setTimeout(resolve, 20));
+    assert.equal(existsSync(lab), false);
+  });
+
+  it('opens a device with VFIO: slots and caller memory work there', () => {
+    const client = join(import.meta.dirname, '../../scripts/lib/demo-eventfd.ts');
+    const tsx = MDEVSIM.includes('--import') ? MDEVSIM[2] ?? 'tsx' : import.meta.resolve('tsx');
+    const { stdout, stderr } = run(`echo count | '${process.execPath}' --import '${tsx}' '${client}' 0 ${UUID}`, '--mdev', `mtty-1,uuid=${UUID}`);
+    assert.deepEqual({ stdout, stderr }, { stdout: 'listening\ncount 0\n', stderr: '' });
+  });
+});
+
+describe('mdevsim mount as nobody', { skip: reason === false ? noFusermount : reason }, () => {
+  it('mounts through fusermount3, for itself only', async () => {
+    const dir = mkdtempSync(join(tmpdir(), 'mdevsim-nobody-'));
+    chownSync(dir, NOBODY, NOBODY);
+    chmodSync(dir, 0o755);
+    const [file = '', ...args] = [...AS_NOBODY, ...MDEVSIM, 'mount', dir];
+    const server = spawn(file, args, { stdio: ['ignore', 'pipe', 'pipe'], cwd: '/' });
+    let said = '';
+    server.stderr.on('data', (text: Buffer) => { said += text.toString(); });
+    const ended = new Promise((resolve) => server.once('exit', (status) => resolve(status)));
+    try {
+      const ready = await new Promise<string>((resolve) => {
+        server.stdout.once('data', (text: Buffer) => resolve(text.toString()));
+        server.once('exit', () => resolve(`ended: ${said}`));
+      });
+      assert.equal(ready, `ready ${dir}\n`);
+      assert.equal(asNobody(['cat', `${dir}/sys/bus/mdev/drivers_autoprobe`]).stdout, '1\n');
+      assert.notEqual(shell('ls "$1/sys"', ['sh'], [dir]).status, 0, 'root was let in');
+      assert.equal(asNobody([...MDEVSIM, 'umount', dir]).status, 0);
+      assert.equal(await ended, 0);
+    } finally {
+      server.kill('SIGKILL');
+      await ended;
+      shell('umount -l "$1" 2>/dev/null', ['sh'], [dir]);
+      rmSync(dir, { recursive: true, force: true });
+    }
+  });
+});
