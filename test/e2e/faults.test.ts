@@ -5,7 +5,7 @@ import { assertBusy, assertDone } from './assert.js';
 import { until } from './deadline.js';
 import { SOURCE, TARGET, TestLab } from './lab.js';
 import { whyNoQemu } from './requirements.js';
-import { pair } from './scenario.js';
+import { beginSlowly, pair } from './scenario.js';
 
 const MIB = 1 << 20;
 const skip = whyNoQemu() ?? false;
@@ -89,6 +89,22 @@ describe('stock QEMU and a device', { skip }, () => {
     lab.knob(SOURCE, 'delay', 'off');
     await lab.vm({ uuid: SOURCE, via: 'group' });
   }, 'observe'));
+});
+
+describe('stock QEMU stopped and continued by its user in PRE_COPY', { skip }, () => {
+  it('loses its data file: the migration fails, and the machine runs on', inLab(async (lab) => {
+    const { source, target } = await pair(lab);
+    await beginSlowly(lab, source, target);
+    await source.qmp.execute('stop');
+    assert.equal(lab.state(SOURCE), 'STOP_COPY');
+    await source.qmp.execute('cont');
+    assert.equal(lab.state(SOURCE), 'RUNNING');
+    await source.speedUp();
+    await source.reached('failed');
+    assert.match(source.child.output, /data_fd out of sync/);
+    await until(10, 'the source to run again', async () => ((await source.isRunning()) ? true : undefined));
+    assert.equal(lab.state(SOURCE), 'RUNNING');
+  }));
 });
 
 describe('stock QEMU and the blocker', { skip }, () => {
