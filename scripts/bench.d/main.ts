@@ -37,7 +37,7 @@ async function scale(): Promise<ScaleRow[]> {
   progress('start time');
   const rows = [await startTime(root, quick ? 1 : 9)];
   progress('idle');
-  rows.push(await idleCpu(root, quick ? 1 : 10));
+  rows.push(await (quick ? idleCpu(root, 1, 2) : idleCpu(root, 20, 15)));
   progress(`${MANY} mdevs`);
   rows.push(...await manyMdevs(root, FEW, MANY));
   progress('');

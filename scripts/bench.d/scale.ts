@@ -33,11 +33,11 @@ function cpuTicks(pid: number): number {
 
 const wait = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
-/** After it was used and has come to rest. */
-export async function idleCpu(root: string, seconds: number): Promise<ScaleRow> {
+/** `rest`: seconds until it has come to rest; V8 collects garbage once more when nothing happened for some 8 s. */
+export async function idleCpu(root: string, seconds: number, rest: number): Promise<ScaleRow> {
   const server = await Server.start((dir) => mdevsimCommand(root, dir, '--mdev', 'mtty-1'));
   try {
-    await wait(2000);
+    await wait(rest * 1000);
     const before = cpuTicks(server.pid);
     await wait(seconds * 1000);
     const used = (cpuTicks(server.pid) - before) * 10;
