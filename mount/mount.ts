@@ -22,7 +22,7 @@ export interface MountOptions {
   readonly allowOther?: boolean;
   /** Longest time to keep asking for the next request, microseconds; 0 switches it off. Default 100 (adaptive-poll.ts). */
   readonly pollWindow?: number;
-  /** Whether files can have extended attributes. Default true (session.ts has what that costs). */
+  /** Whether files can have extended attributes. Default false: they cost time (session.ts). */
   readonly xattrs?: boolean;
   /** Make the directory when it is missing. Default false. */
   readonly create?: boolean;

@@ -60,7 +60,7 @@ export class Session implements Clients {
   #settingAttributes = false;
 
   constructor(tree: Tree, channel: Channel, options: Partial<SessionOptions> = {}) {
-    this.options = { xattrs: options.xattrs ?? true };
+    this.options = { xattrs: options.xattrs ?? false };
     this.#tree = tree;
     this.#channel = channel;
     this.replies = new Replies(channel);

@@ -43,7 +43,7 @@ async function makeLab(dir: string, request: ServeRequest): Promise<Lab> {
     return await Lab.mount(dir, {
       drivers: request.driver, devices: request.mdev,
       ...(request.blocker === undefined ? {} : { blocker: request.blocker }),
-      ...(request.kernel === undefined ? {} : { kernel: request.kernel }),
+      ...(request.kernel === undefined ? {} : { kernel: request.kernel }), xattrs: request.xattrs === true,
     });
   } catch (error) {
     throw error instanceof MountError ? new CliError(error.message) : new CliError(`the lab could not be made: ${describe(error)}`);

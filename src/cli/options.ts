@@ -67,6 +67,7 @@ export interface LabRequest {
   readonly blocker?: PolicyName;
   readonly kernel?: KernelName;
   readonly trace?: string;
+  readonly xattrs?: boolean;
 }
 
 /** The command line that makes the same lab again: for the server that `run` starts. */
@@ -81,5 +82,6 @@ export function labArguments(request: LabRequest): string[] {
     const value = request[key];
     if (value !== undefined) args.push(`--${key}`, value);
   }
+  if (request.xattrs === true) args.push('--xattrs');
   return args;
 }

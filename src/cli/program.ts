@@ -12,6 +12,7 @@ interface LabOptions {
   blocker?: PolicyName;
   kernel?: KernelName;
   trace?: string;
+  xattrs?: boolean;
 }
 
 /** Wrong values: commander prints our sentence after its own. */
@@ -36,12 +37,14 @@ function labOptions(command: Command): Command {
     .option('--mdev <type[,uuid=UUID][,parent=PARENT]>', 'create an mdev (repeatable)', many(parseMdev), [])
     .option('--blocker <policy>', `when migration_block is refused: ${POLICIES.join(', ')} (default: track)`, value(parsePolicy))
     .option('--kernel <version>', `behave as this kernel where kernels differ: ${KERNELS.join(', ')} (default: ${KERNELS[0]})`, value(parseKernel))
-    .option('--trace <categories>', 'print trace events on stderr: all, or names with commas between (also MDEVSIM_TRACE)');
+    .option('--trace <categories>', 'print trace events on stderr: all, or names with commas between (also MDEVSIM_TRACE)')
+    .option('--xattrs', 'files can have extended attributes, as in the kernel; makes each "echo >" one request longer');
 }
 
-const labRequest = ({ driver, mdev, blocker, kernel, trace }: LabOptions): LabOptions => ({
+const labRequest = ({ driver, mdev, blocker, kernel, trace, xattrs }: LabOptions): LabOptions => ({
   driver: driver.length === 0 ? [{ name: 'mtty', parents: 1 }] : driver, mdev,
   ...(blocker === undefined ? {} : { blocker }), ...(kernel === undefined ? {} : { kernel }), ...(trace === undefined ? {} : { trace }),
+  ...(xattrs === undefined ? {} : { xattrs }),
 });
 
 export function createProgram(version: string): Command {
@@ -73,7 +76,7 @@ export function createProgram(version: string): Command {
     .passThroughOptions()
     .addHelpText('after', "\nExample:\n  mdevsim run --mdev mtty-1,uuid=$(uuidgen) -- bash")
     .action(async (argv: string[], options: LabOptions & { lab?: string; slots: number }, command: Command) => {
-      const given = (['driver', 'mdev', 'blocker', 'kernel', 'trace'] as const).find((name) => command.getOptionValueSource(name) === 'cli');
+      const given = (['driver', 'mdev', 'blocker', 'kernel', 'trace', 'xattrs'] as const).find((name) => command.getOptionValueSource(name) === 'cli');
       if (options.lab !== undefined && given !== undefined) throw new CliError(`--${given} is for a new lab; it cannot be combined with --lab`, EXIT_USAGE);
       const { run } = await import('./run.js');
       await run(argv, { ...labRequest(options), slots: options.slots, ...(options.lab === undefined ? {} : { lab: options.lab }) });

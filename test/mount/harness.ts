@@ -43,7 +43,7 @@ export function opcodeOf(name: string): number {
 /** A served session that has answered INIT. */
 export async function makeRig(tree = new Tree()): Promise<Rig> {
   const kernel = new FakeKernel();
-  const session = new Session(tree, kernel);
+  const session = new Session(tree, kernel, { xattrs: true });
   serve(session, kernel, new AdaptivePoll({ window: 0 }));
   assert.equal((await kernel.init()).error, '0');
   const call: Rig['call'] = (name, nodeid, body, options) => kernel.request(opcodeOf(name), nodeid, body, options);

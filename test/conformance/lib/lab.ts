@@ -26,7 +26,7 @@ export type RunningLab = LabUnderTest & AsyncDisposable;
 export async function startLab(kernel: string): Promise<RunningLab> {
   const directory = mkdtempSync(`${tmpdir()}/mdevsim-conformance-`);
   const profile = kernel === '6.12' ? [] : ['--kernel', kernel];
-  const [command = '', ...args] = [...MDEVSIM, 'mount', directory, '--driver', 'mtty', ...profile];
+  const [command = '', ...args] = [...MDEVSIM, 'mount', directory, '--driver', 'mtty', '--xattrs', ...profile];
   const server = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'] });
   let said = '';
   server.stderr.setEncoding('utf8').on('data', (text: string) => { said = (said + text).slice(-4000); });
