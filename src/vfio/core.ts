@@ -20,9 +20,9 @@ export class VfioDevice {
   readonly name: string;
   readonly ops: VfioDeviceOps;
   readonly profile: VfioKernelProfile;
-  /** What the driver reaches client memory through; whoever opens the device sets its space. */
-  readonly dma = new DmaPort();
-  readonly logging: DmaLogging | undefined;
+  /** Made on first use, both: most devices of a large lab are never opened. */
+  #dma: DmaPort | undefined;
+  #logging: DmaLogging | undefined;
   #openCount = 0;
   #registrations = 0;
   #unregistered = false;
@@ -32,7 +32,16 @@ export class VfioDevice {
     this.name = name;
     this.profile = profile;
     this.ops = ops;
-    this.logging = ops.dmaLogging === true ? new DmaLogging(this.dma) : undefined;
+  }
+
+  /** What the driver reaches client memory through; whoever opens the device sets its space. */
+  get dma(): DmaPort {
+    return (this.#dma ??= new DmaPort());
+  }
+
+  /** Undefined for a device without DMA logging. */
+  get logging(): DmaLogging | undefined {
+    return this.ops.dmaLogging === true ? (this.#logging ??= new DmaLogging(this.dma)) : undefined;
   }
 
   /** Fds with access. */
@@ -75,7 +84,7 @@ export class VfioDevice {
   /** vfio_df_close(): `detach` runs after the driver's closeDevice(), for the last close only. */
   close(detach: () => void): void {
     if (--this.#openCount > 0) return;
-    this.logging?.stop();
+    this.#logging?.stop();
     try {
       this.ops.closeDevice?.();
     } finally {

@@ -37,11 +37,15 @@ export class Vfio {
 /** One registered device with its group. */
 export class VfioRegistration {
   readonly device: VfioDevice;
-  readonly group: VfioGroup;
+  #group: VfioGroup | undefined;
 
   constructor(device: VfioDevice) {
     this.device = device;
-    this.group = new VfioGroup(device);
+  }
+
+  /** Made on first use. */
+  get group(): VfioGroup {
+    return (this.#group ??= new VfioGroup(this.device));
   }
 
   /** Whether a device fd is open, or a cdev fd, even an unbound one. */
