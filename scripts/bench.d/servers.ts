@@ -41,7 +41,7 @@ export function serverKinds(root: string): { c: ServerKind; mdevsim: ServerKind;
       name: 'mdevsim', works: ALL,
       command: (dir) => mdevsimCommand(root, dir, '--mdev', `mtty-1,uuid=${UUID}`),
       clientArguments: (dir) => [
-        join(dir, 'sys/bus/mdev/devices', UUID, 'migration_block'), join(dir, 'dev/vfio/devices/vfio0'), join(dir, 'dev/iommu'),
+        join(dir, 'sys/devices/virtual/mtty/mtty', UUID, 'migration_block'), join(dir, 'dev/vfio/devices/vfio0'), join(dir, 'dev/iommu'),
         join(dir, '.slots'), join(dir, 'sys/kernel/debug/mdevsim', UUID, 'state_size'),
       ],
     },
