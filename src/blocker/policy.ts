@@ -33,7 +33,8 @@ class ObservePolicy implements BlockerPolicy {
 
   tell(event: PolicyEvent): void {
     if (event.type === 'data-size') this.running = true;
-    if (event.type === 'request' && event.from === VFIO_DEVICE_STATE_STOP_COPY && event.to === VFIO_DEVICE_STATE_STOP) this.running = false;
+    if (event.type !== 'request') return;
+    if (event.from === VFIO_DEVICE_STATE_STOP_COPY && event.to === VFIO_DEVICE_STATE_STOP) this.running = false;
   }
 
   refuses(): boolean {

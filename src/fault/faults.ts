@@ -1,5 +1,6 @@
 /**
- * FaultInjector: what goes wrong in one device's migration, as set through its knobs (knobs.ts). Without a setting it does nothing.
+ * FaultInjector: what goes wrong in one device's migration, as set through its knobs (knobs.ts). Without a setting it does
+ * nothing.
  */
 import { Errno } from '../abi/errno.js';
 import type { ErrnoName } from '../abi/errno.js';

@@ -14,7 +14,10 @@ import { migrationStateName } from './migration-states.js';
 export function migrationDebugfsGroup(device: Pick<VfioDeviceOps, 'migration' | 'dmaLogging'>): AttributeGroup | undefined {
   const { migration } = device;
   if (migration === undefined) return undefined;
-  const features = (): string =>
-    [...migrationFeatureWords(migration.flags), ...(device.dmaLogging === true ? ['dirty-tracking'] : [])].map((word) => `${word}\n`).join('');
-  return bindGroup(migration, [ro('state', () => `${migrationStateName(migration.getState())}\n`), ro('features', features)], 'migration');
+  const state = (): string => `${migrationStateName(migration.getState())}\n`;
+  const features = (): string => {
+    const words = [...migrationFeatureWords(migration.flags), ...(device.dmaLogging === true ? ['dirty-tracking'] : [])];
+    return words.map((word) => `${word}\n`).join('');
+  };
+  return bindGroup(migration, [ro('state', state), ro('features', features)], 'migration');
 }

@@ -139,7 +139,9 @@ export class MigrationMachine implements VfioMigrationOps {
   }
 
   /** Goes on after a hook that waits. A reset meanwhile changes where the walk starts, so it is planned anew. */
-  async #afterWaiting(wait: void | Promise<void>, walk: MigrationWalk, request: FileRequest, next: number): Promise<OpenFile | undefined> {
+  async #afterWaiting(
+    wait: void | Promise<void>, walk: MigrationWalk, request: FileRequest, next: number,
+  ): Promise<OpenFile | undefined> {
     await wait;
     for (const hook of this.#hooks.slice(next)) await hook.prepare?.(walk, request);
     if (request.signal.aborted) throw new Errno('EINTR');

@@ -42,12 +42,17 @@ class BlockedCard extends MigrationClient {
 
 describe('kstrtobool()', () => {
   const accepted: readonly (readonly [string, boolean])[] = [
-    ...['1', 'y', 'Y', 't', 'T', 'yes\n', '1\n', '10', 'true', 'on', 'On', 'oN', 'ON\n', 'one'].map((text) => [text, true] as const),
+    ...['1', 'y', 'Y', 't', 'T', 'yes\n', '1\n', '10', 'true', 'on', 'On', 'oN', 'ON\n', 'one']
+      .map((text) => [text, true] as const),
     ...['0', 'n', 'N', 'f', 'F', 'no\n', '0\n', '01', 'false', 'off', 'Of', 'oFF\n'].map((text) => [text, false] as const),
   ];
-  for (const [text, value] of accepted) it(`takes ${JSON.stringify(text)} as ${value}`, () => assert.equal(kstrtobool(Buffer.from(text)), value));
+  for (const [text, value] of accepted) {
+    it(`takes ${JSON.stringify(text)} as ${value}`, () => assert.equal(kstrtobool(Buffer.from(text)), value));
+  }
   for (const text of ['', '\n', ' 1', '2', '-1', 'o', 'o\n', 'ox', 'enable', 'disable', '\0', '\u00ff']) {
-    it(`rejects ${JSON.stringify(text)} with EINVAL`, () => assert.equal(errnoOf(() => kstrtobool(Buffer.from(text, 'latin1'))), 'EINVAL'));
+    it(`rejects ${JSON.stringify(text)} with EINVAL`, () => {
+      assert.equal(errnoOf(() => kstrtobool(Buffer.from(text, 'latin1'))), 'EINVAL');
+    });
   }
 });
 

@@ -1,15 +1,17 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import {
-  VFIO_IRQ_SET_ACTION_MASK, VFIO_IRQ_SET_ACTION_TRIGGER, VFIO_IRQ_SET_DATA_BOOL, VFIO_IRQ_SET_DATA_EVENTFD, VFIO_IRQ_SET_DATA_NONE,
-  VFIO_PCI_NUM_IRQS,
+  VFIO_IRQ_SET_ACTION_MASK, VFIO_IRQ_SET_ACTION_TRIGGER, VFIO_IRQ_SET_DATA_BOOL, VFIO_IRQ_SET_DATA_EVENTFD,
+  VFIO_IRQ_SET_DATA_NONE, VFIO_PCI_NUM_IRQS,
 } from '../../src/abi/vfio.js';
 import { BlockerIrq } from '../../src/blocker/irq.js';
 import type { IrqSet } from '../../src/vfio/irqs.js';
 import { FakeCaller, FakeOwnedFd } from '../fakes/caller.js';
 import { errnoOf } from '../vfio/migration-client.js';
 
-const change = (dataType: number, data: readonly number[], count = data.length, action: number = VFIO_IRQ_SET_ACTION_TRIGGER): IrqSet =>
+const change = (
+  dataType: number, data: readonly number[], count = data.length, action: number = VFIO_IRQ_SET_ACTION_TRIGGER,
+): IrqSet =>
   ({ index: VFIO_PCI_NUM_IRQS, start: 0, count, flags: dataType | action, dataType, action, data });
 
 describe('the blocker interrupt', () => {

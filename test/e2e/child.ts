@@ -96,7 +96,8 @@ export interface ShellResult {
 
 /** A real shell; killed after 10 s. Never against a mount that this process serves. */
 export function sh(script: string, shell = 'sh'): ShellResult {
-  const { status, stdout, stderr, error } = spawnSync(shell, ['-c', script], { timeout: 10_000, killSignal: 'SIGKILL', encoding: 'utf8' });
+  const options = { timeout: 10_000, killSignal: 'SIGKILL', encoding: 'utf8' } as const;
+  const { status, stdout, stderr, error } = spawnSync(shell, ['-c', script], options);
   if (error !== undefined) throw new Error(`${shell} -c '${script}': ${error.message}`);
   return { status, stdout, stderr };
 }

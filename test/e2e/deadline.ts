@@ -22,7 +22,9 @@ export async function within<T>(seconds: number, what: string, promise: Promise<
 }
 
 /** Asks until the answer is something; for what sends no event. */
-export async function until<T>(seconds: number, what: string, ask: () => T | undefined | Promise<T | undefined>, detail?: () => string): Promise<T> {
+export async function until<T>(
+  seconds: number, what: string, ask: () => T | undefined | Promise<T | undefined>, detail?: () => string,
+): Promise<T> {
   let stop = false;
   const asking = (async (): Promise<T> => {
     for (;;) {

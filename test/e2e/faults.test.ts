@@ -115,10 +115,11 @@ describe('stock QEMU and the blocker', { skip }, () => {
     assertDone(lab.block(SOURCE, '1'));
   }));
 
-  for (const blocker of ['track', 'observe']) {
-    it(`under ${blocker}, a migration cancelled after the machine had stopped ${blocker === 'track' ? 'frees the block' : 'leaves it busy'}`, inLab(async (lab) => {
+  for (const [blocker, outcome] of [['track', 'frees the block'], ['observe', 'leaves it busy']] as const) {
+    it(`under ${blocker}, a migration cancelled after the machine had stopped ${outcome}`, inLab(async (lab) => {
       const { source, target } = await pair(lab);
-      await source.qmp.execute('migrate-set-capabilities', { capabilities: [{ capability: 'pause-before-switchover', state: true }] });
+      const capabilities = [{ capability: 'pause-before-switchover', state: true }];
+      await source.qmp.execute('migrate-set-capabilities', { capabilities });
       await source.startMigration(target);
       await source.reached('pre-switchover');
       assert.equal(lab.state(SOURCE), 'STOP_COPY');

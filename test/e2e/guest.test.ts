@@ -15,7 +15,9 @@ describe('a Linux guest', { timeout: 170_000 }, () => {
       const kernel = guestKernel();
       const initramfs = makeInitramfs(lab.scratch);
       const paths = { source: join(lab.scratch, 'console.source'), target: join(lab.scratch, 'console.target') };
-      const source = await lab.vm({ uuid: SOURCE, via: 'group', memory: '256M', args: guestArguments(kernel, initramfs, paths.source) });
+      const source = await lab.vm({
+        uuid: SOURCE, via: 'group', memory: '256M', args: guestArguments(kernel, initramfs, paths.source),
+      });
       const here = await Console.open(paths.source);
       assert.match(await here.answer(100, 'card'), /^ttyS\d+$/);
       assert.equal(await here.tell('loop hello', 30, 'loop'), 'hello');

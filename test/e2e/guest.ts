@@ -31,7 +31,8 @@ export function makeInitramfs(scratch: string): string {
   }
   copyFileSync(join(ROOT, 'test/e2e/guest-init.sh'), join(root, 'init'));
   const image = join(scratch, 'initramfs.gz');
-  const { status, stderr } = sh(`chmod 755 ${root}/init && cd ${root} && find . | cpio -o -H newc 2>/dev/null | gzip -1 > ${image}`);
+  const pack = `find . | cpio -o -H newc 2>/dev/null | gzip -1 > ${image}`;
+  const { status, stderr } = sh(`chmod 755 ${root}/init && cd ${root} && ${pack}`);
   if (status !== 0) throw new Error(`cpio: ${stderr}`);
   return image;
 }

@@ -89,7 +89,8 @@ export class TestLab {
 
   #explain(error: unknown): unknown {
     if (!(error instanceof Error)) return error;
-    const logs = [this.server, ...this.vms.map((vm) => vm.child)].map(({ name, output }) => `--- ${name}\n${output.slice(-3000)}`);
+    const children = [this.server, ...this.vms.map((vm) => vm.child)];
+    const logs = children.map(({ name, output }) => `--- ${name}\n${output.slice(-3000)}`);
     error.message += `\n${logs.join('\n')}`;
     return error;
   }

@@ -4,7 +4,8 @@ import type { Socket } from 'node:net';
 import { until, within } from './deadline.js';
 
 export type MigrationStatus =
-  | 'none' | 'setup' | 'active' | 'pre-switchover' | 'device' | 'completed' | 'failing' | 'failed' | 'cancelling' | 'cancelled' | 'wait-unplug';
+  | 'none' | 'setup' | 'active' | 'pre-switchover' | 'device' | 'completed' | 'failing' | 'failed' | 'cancelling' | 'cancelled'
+  | 'wait-unplug';
 
 export interface MigrationInfo {
   readonly status?: MigrationStatus;
@@ -23,7 +24,8 @@ interface Commands {
   'migrate_cancel': { args: undefined; result: Record<string, never> };
   'migrate-continue': { args: { readonly state: 'pre-switchover' }; result: Record<string, never> };
   'migrate-set-capabilities': {
-    args: { readonly capabilities: readonly { readonly capability: string; readonly state: boolean }[] }; result: Record<string, never>;
+    args: { readonly capabilities: readonly { readonly capability: string; readonly state: boolean }[] };
+    result: Record<string, never>;
   };
   'migrate-set-parameters': { args: Readonly<Record<string, number | string | boolean>>; result: Record<string, never> };
   'human-monitor-command': { args: { readonly 'command-line': string }; result: string };
@@ -32,6 +34,7 @@ interface Commands {
   'quit': { args: undefined; result: Record<string, never> };
 }
 export type QmpCommand = keyof Commands;
+type Arguments<C extends QmpCommand> = Commands[C]['args'] extends undefined ? [] : [Commands[C]['args']];
 
 export interface QmpEvent {
   readonly event: string;
@@ -85,7 +88,7 @@ export class Qmp {
   }
 
   /** Throws QmpError with QEMU's sentence. Waits at most 20 s. */
-  execute<C extends QmpCommand>(command: C, ...[args]: Commands[C]['args'] extends undefined ? [] : [Commands[C]['args']]): Promise<Commands[C]['result']> {
+  execute<C extends QmpCommand>(command: C, ...[args]: Arguments<C>): Promise<Commands[C]['result']> {
     const id = this.#next++;
     const answer = new Promise<unknown>((resolve, reject) => {
       if (this.#closed) reject(new QmpError('the monitor is closed'));
@@ -108,7 +111,8 @@ export class Qmp {
       this.#watchers.add(look);
       look();
     });
-    return within(seconds, what, found, () => this.events.map((event) => `${event.event} ${JSON.stringify(event.data)}`).join('\n'));
+    const seen = (): string => this.events.map((one) => `${one.event} ${JSON.stringify(one.data)}`).join('\n');
+    return within(seconds, what, found, seen);
   }
 
   /** Data of one member of all events of a kind, in order: what VFIO_MIGRATION's states were. */

@@ -10,5 +10,6 @@ export function whyNoQemu(): string | undefined {
   if (status !== 0) return `needs ${QEMU}: scripts/test installs it as root`;
   const [, major = '0', minor = '0'] = /version (\d+)\.(\d+)/.exec(stdout) ?? [];
   const [have, need] = [Number(major) * 100 + Number(minor), 801];
-  return have >= need ? undefined : `QEMU ${major}.${minor} is older than 8.1 (Debian 12: apt-get install -t bookworm-backports qemu-system-x86)`;
+  if (have >= need) return undefined;
+  return `QEMU ${major}.${minor} is older than 8.1 (Debian 12: apt-get install -t bookworm-backports qemu-system-x86)`;
 }

@@ -51,7 +51,8 @@ export function defineSuite(title: string, options: SuiteOptions): void {
       for (const shell of SHELLS) {
         const { status, stderr } = lab.block(SOURCE, '1', shell);
         assert.notEqual(status, 0, shell);
-        assert.match(stderr, shell === 'bash' || shell.startsWith('busybox') ? /Device or resource busy/ : /Device or resource busy|I\/O error/);
+        const tells = shell === 'bash' || shell.startsWith('busybox');
+        assert.match(stderr, tells ? /Device or resource busy/ : /Device or resource busy|I\/O error/);
       }
       assertBusy(sh(`/bin/echo 1 > ${lab.path(SOURCE, 'migration_block')}`));
       assertDone(lab.block(SOURCE, '0'));
@@ -86,7 +87,7 @@ export function defineSuite(title: string, options: SuiteOptions): void {
       assertDone(lab.block(SOURCE, '1'));
     }));
 
-    it('under enforce, a migration of a blocked device fails and the machine runs on', inLab({ blocker: 'enforce' }, async (lab) => {
+    it('under enforce, fails to migrate a blocked device and runs on', inLab({ blocker: 'enforce' }, async (lab) => {
       const { source, target } = await pair(lab, via);
       assertDone(lab.block(SOURCE, '1'));
       await source.startMigration(target);
@@ -110,7 +111,7 @@ export function defineSuite(title: string, options: SuiteOptions): void {
       await source.migrate(await lab.vm({ uuid: TARGET, via, incoming: true }));
     }));
 
-    it('QEMU killed in the middle leaves a device that can be opened again, and nothing open in the server', inLab({}, async (lab) => {
+    it('killed in the middle, leaves a device that can be opened again and nothing in the server', inLab({}, async (lab) => {
       const before = lab.serverFds();
       const { source, target } = await pair(lab, via);
       await beginSlowly(lab, source, target);

@@ -4,7 +4,7 @@ import { Child, MDEVSIM } from './child.js';
 import { until } from './deadline.js';
 import type { TestLab } from './lab.js';
 import { Qmp } from './qmp.js';
-import type { MigrationInfo, MigrationStatus } from './qmp.js';
+import type { MigrationInfo, MigrationStatus, QmpEvent } from './qmp.js';
 
 export const QEMU = process.env['MDEVSIM_TEST_QEMU'] ?? 'qemu-system-x86_64';
 const FINAL: readonly MigrationStatus[] = ['completed', 'failed', 'cancelled'];
@@ -84,7 +84,9 @@ export class Vm {
     return until(seconds, `${this.#name}'s migration to be ${status}`, async () => {
       const info = await this.migration();
       if (info.status === status) return info;
-      if (info.status !== undefined && FINAL.includes(info.status)) throw new Error(`the migration ${info.status}: ${info['error-desc'] ?? ''}`);
+      if (info.status !== undefined && FINAL.includes(info.status)) {
+        throw new Error(`the migration ${info.status}: ${info['error-desc'] ?? ''}`);
+      }
       return undefined;
     }, () => this.child.output);
   }
@@ -94,7 +96,8 @@ export class Vm {
     await this.startMigration(target);
     const info = await this.reached('completed');
     // QEMU says RESUME before it starts the devices.
-    await target.qmp.event(20, 'the target device to run', ({ event, data }) => event === 'VFIO_MIGRATION' && data['device-state'] === 'running');
+    const isRunning = ({ event, data }: QmpEvent): boolean => event === 'VFIO_MIGRATION' && data['device-state'] === 'running';
+    await target.qmp.event(20, 'the target device to run', isRunning);
     return info;
   }
 

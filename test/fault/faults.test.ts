@@ -33,18 +33,27 @@ class FaultyCard extends MigrationClient {
 const KNOBS: readonly { name: string; initial: string; good: readonly string[]; bad: readonly string[] }[] = [
   {
     name: 'delay', initial: 'off', good: ['PRE_COPY_P2P 300', 'STOP 1\nRUNNING 2147483647', 'off'],
-    bad: ['', 'PRE_COPY_P2P', 'PRE_COPY_P2P -1', 'PRE_COPY_P2P 1.5', 'PRE_COPY_P2P 2147483648', 'ERROR 1', 'pre_copy 1', 'STOP 1 2', 'STOP 1\nx'],
+    bad: ['', 'PRE_COPY_P2P', 'PRE_COPY_P2P -1', 'PRE_COPY_P2P 1.5', 'PRE_COPY_P2P 2147483648', 'ERROR 1',
+      'pre_copy 1', 'STOP 1 2', 'STOP 1\nx'],
   },
   {
     name: 'fail', initial: 'off', good: ['STOP_COPY EIO 2', 'STOP_COPY EBUSY 1 ERROR', 'off'],
-    bad: ['', 'STOP_COPY', 'STOP_COPY EIO', 'STOP_COPY EFOO 1', 'STOP_COPY 5 1', 'STOP_COPY EIO x', 'STOP_COPY EIO 1 STOP', 'ERROR EIO 1', 'STOP toString 1'],
+    bad: ['', 'STOP_COPY', 'STOP_COPY EIO', 'STOP_COPY EFOO 1', 'STOP_COPY 5 1', 'STOP_COPY EIO x',
+      'STOP_COPY EIO 1 STOP', 'ERROR EIO 1', 'STOP toString 1'],
   },
-  { name: 'stream_fail', initial: 'off', good: ['30 EIO', '0 ENOSPC', 'off'], bad: ['', '30', 'EIO 30', '30 EIO 1', '-1 EIO', '1e3 EIO'] },
+  {
+    name: 'stream_fail', initial: 'off', good: ['30 EIO', '0 ENOSPC', 'off'],
+    bad: ['', '30', 'EIO 30', '30 EIO 1', '-1 EIO', '1e3 EIO'],
+  },
   { name: 'stream_cut', initial: 'off', good: ['40', '0', 'off'], bad: ['', 'x', '-1', '1 2', '1\n2', '0x10'] },
-  { name: 'state_size', initial: '0', good: ['4294967296', '1048576', '0'], bad: ['', 'off', '4294967297', '1G', '-1', '99999999999999999999'] },
+  {
+    name: 'state_size', initial: '0', good: ['4294967296', '1048576', '0'],
+    bad: ['', 'off', '4294967297', '1G', '-1', '99999999999999999999'],
+  },
   { name: 'dirty_rate', initial: '0', good: ['1000000', '0'], bad: ['', 'off', 'fast', '-5'] },
   {
-    name: 'features', initial: 'stop-copy p2p pre-copy', good: ['stop-copy', 'stop-copy p2p', 'stop-copy pre-copy', 'stop-copy p2p pre-copy'],
+    name: 'features', initial: 'stop-copy p2p pre-copy',
+    good: ['stop-copy', 'stop-copy p2p', 'stop-copy pre-copy', 'stop-copy p2p pre-copy'],
     bad: ['', 'off', 'p2p', 'stop-copy postcopy'],
   },
 ];

@@ -17,7 +17,8 @@ echo "deb $mirror trixie-backports main" > "$dir.new/etc/apt/sources.list.d/back
 printf '#!/bin/sh\nexit 101\n' > "$dir.new/usr/sbin/policy-rc.d"
 chmod 755 "$dir.new/usr/sbin/policy-rc.d"
 quietly chroot "$dir.new" apt-get -q update
-quietly chroot "$dir.new" env DEBIAN_FRONTEND=noninteractive apt-get -qy --no-install-recommends -t trixie-backports install qemu-system-x86
+quietly chroot "$dir.new" env DEBIAN_FRONTEND=noninteractive \
+  apt-get -qy --no-install-recommends -t trixie-backports install qemu-system-x86
 cat > "$dir.new/qemu" <<'END'
 #!/bin/sh
 root=$(dirname "$(readlink -f "$0")")

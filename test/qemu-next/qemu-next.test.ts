@@ -10,7 +10,8 @@ const TREE = process.env['MDEVSIM_QEMU_NEXT'] ?? join(ROOT, 'build/qemu-next');
 function whyNot(): string | undefined {
   if (process.getuid?.() !== 0) return 'needs root';
   if (sh('command -v debootstrap').status !== 0) return 'needs debootstrap: scripts/test --qemu-next installs it as root';
-  const { status, stderr } = spawnSync(join(ROOT, 'test/qemu-next/make-chroot.sh'), [TREE], { timeout: 400_000, encoding: 'utf8' });
+  const script = join(ROOT, 'test/qemu-next/make-chroot.sh');
+  const { status, stderr } = spawnSync(script, [TREE], { timeout: 400_000, encoding: 'utf8' });
   return status === 0 ? undefined : `could not make a trixie tree: ${stderr.trim()}`;
 }
 

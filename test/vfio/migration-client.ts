@@ -3,7 +3,8 @@ import { isErrno } from '../../src/abi/errno.js';
 import type { Errno } from '../../src/abi/errno.js';
 import {
   VFIO_DEVICE_STATE_PRE_COPY, VFIO_DEVICE_STATE_PRE_COPY_P2P, VFIO_DEVICE_STATE_RESUMING, VFIO_DEVICE_STATE_RUNNING,
-  VFIO_DEVICE_STATE_RUNNING_P2P, VFIO_DEVICE_STATE_STOP, VFIO_DEVICE_STATE_STOP_COPY, VFIO_MIG_GET_PRECOPY_INFO, vfio_precopy_info,
+  VFIO_DEVICE_STATE_RUNNING_P2P, VFIO_DEVICE_STATE_STOP, VFIO_DEVICE_STATE_STOP_COPY, VFIO_MIG_GET_PRECOPY_INFO,
+  vfio_precopy_info,
 } from '../../src/abi/vfio.js';
 import { checkHeader, encodeHeader, encodePorts, HEADER_SIZE, loadPorts, streamSize } from '../../src/drivers/mtty/stream.js';
 import { Uart } from '../../src/drivers/mtty/uart.js';
@@ -130,7 +131,8 @@ export class MigrationClient {
   }
 
   precopyInfo(argsz = 24, flags = 0, file = this.file): { initial_bytes: number; dirty_bytes: number } {
-    const address = this.caller.allocate(vfio_precopy_info.encode({ argsz, flags, initial_bytes: 0x1111n, dirty_bytes: 0x2222n }));
+    const asked = vfio_precopy_info.encode({ argsz, flags, initial_bytes: 0x1111n, dirty_bytes: 0x2222n });
+    const address = this.caller.allocate(asked);
     const result = file?.ioctl?.(this.request, VFIO_MIG_GET_PRECOPY_INFO, address);
     if (result instanceof Promise) throw new Error('PRECOPY_INFO waits');
     const info = vfio_precopy_info.decode(this.caller.read(address, vfio_precopy_info.size));

@@ -22,7 +22,10 @@ function replayFsm(client: MigrationClient, good: Uint8Array, record: GoldenReco
   const variant = text(record, 'variant');
   if (variant === 'header written') client.write(good.subarray(0, HEADER_SIZE));
   if (variant === 'all written') client.write(good);
-  if (variant === 'all written, bad magic') attempt(() => client.write(Buffer.concat([Uint8Array.of((good[0] ?? 0) ^ 1), good.subarray(1)])));
+  if (variant === 'all written, bad magic') {
+    const bad = Buffer.concat([Uint8Array.of((good[0] ?? 0) ^ 1), good.subarray(1)]);
+    attempt(() => client.write(bad));
+  }
   if (variant === 'all read') client.drain();
   const probe = (file = client.file, writing = from === 'RESUMING'): { count: number; errno: string } =>
     io(attempt(() => (writing ? client.write(good.subarray(0, 1), file) : client.read(600, file))));
@@ -40,8 +43,14 @@ function replayFsm(client: MigrationClient, good: Uint8Array, record: GoldenReco
   assert.deepEqual(seen, wanted, `${from} (${variant}) to ${text(record, 'to_name')}`);
 }
 
+interface Restored {
+  readonly written: number;
+  readonly write_errno: string;
+  readonly errno: string;
+}
+
 /** RESUMING, `data` in one write or in chunks, then STOP. */
-function restore(client: MigrationClient, data: Uint8Array, chunk = data.length): { written: number; write_errno: string; errno: string } {
+function restore(client: MigrationClient, data: Uint8Array, chunk = data.length): Restored {
   client.reach('RESUMING');
   let written = 0;
   let write_errno = '0';
@@ -98,7 +107,8 @@ for (const { sec, ports } of TYPES) {
       };
       client.reach('PRE_COPY');
       check(fresh);
-      for (const record of loadGolden('migration-fsm', { kernel: 'k2', sec, op: 'PRECOPY_INFO', what: ['argsz 0', 'argsz 23', 'argsz 32', 'flags 1'] })) {
+      const odd = ['argsz 0', 'argsz 23', 'argsz 32', 'flags 1'];
+      for (const record of loadGolden('migration-fsm', { kernel: 'k2', sec, op: 'PRECOPY_INFO', what: odd })) {
         assert.equal(attempt(() => client.precopyInfo(number(record, 'argsz'), number(record, 'flags'))).errno, record.errno);
       }
       client.read(10);

@@ -167,7 +167,8 @@ describe('migrationDebugfsGroup()', () => {
     const read = async (name: string, group = migrationDebugfsGroup({ migration: machine })): Promise<unknown> =>
       group?.attributes.find((attribute) => attribute.name === name)?.show?.(group.owner, client.request);
     assert.equal(await read('state'), 'RUNNING\n');
-    assert.equal(await read('features', migrationDebugfsGroup({ migration: machine, dmaLogging: true })), 'stop-copy\np2p\npre-copy\ndirty-tracking\n');
+    const logging = migrationDebugfsGroup({ migration: machine, dmaLogging: true });
+    assert.equal(await read('features', logging), 'stop-copy\np2p\npre-copy\ndirty-tracking\n');
     assert.equal(migrationDebugfsGroup({ migration: undefined }), undefined);
   });
 });
