@@ -1,0 +1,110 @@
+/**
+ * A vfio-pci device of the VM, as the rest of the VMM sees it. src/client/vfio/pci-device.ts implements it.
+ *
+ * Method by method what QEMU's hw/vfio does; names of methods follow hw/vfio/migration.c. Ioctls are synchronous: QEMU holds its
+ * big lock meanwhile. Texts of errors are QEMU's, ready for error-desc or an error reply.
+ */
+import type { MigrationBlocker } from './blockers.js';
+
+export const ON_OFF_AUTO = ['on', 'off', 'auto'] as const;
+export type OnOffAuto = (typeof ON_OFF_AUTO)[number];
+
+/** Properties of `-device vfio-pci` / device_add, as far as this VMM knows them. */
+export interface VfioPciOptions {
+  /** Directory of the device, `/sys/bus/mdev/devices/<uuid>`: by group and type1, or with `iommufd` by cdev. */
+  readonly sysfsdev: string;
+  readonly id?: string | undefined;
+  /** Default auto. */
+  readonly enableMigration?: OnOffAuto | undefined;
+  /** Default false. */
+  readonly migrationEvents?: boolean | undefined;
+  /** By cdev and iommufd. Default: by group and type1. */
+  readonly iommufd?: boolean | undefined;
+  /** x-device-dirty-page-tracking. Default on. */
+  readonly deviceDirtyTracking?: boolean | undefined;
+  /** The blocker's eventfd is registered. Default true; stock QEMU knows of none. */
+  readonly blocker?: boolean | undefined;
+}
+
+/** A device could not be made, or an operation on it failed. `message` is QEMU's text. */
+export class VfioError extends Error {
+  override readonly name = 'VfioError';
+
+  constructor(message: string, readonly errno?: number) {
+    super(message);
+  }
+}
+
+/** Sizes that GET_PRECOPY_INFO told, bytes. */
+export interface PrecopyInfo {
+  readonly initialBytes: bigint;
+  readonly dirtyBytes: bigint;
+}
+
+/** The device's side of the migration protocol v2. Source: hw/vfio/migration.c. */
+export interface VfioMigration {
+  /** VFIO_MIGRATION_STOP_COPY | P2P | PRE_COPY */
+  readonly flags: number;
+  readonly hasPreCopy: boolean;
+  /** VFIO_DEVICE_STATE_*, as QEMU caches it: assumed RUNNING at realize, never asked. */
+  readonly deviceState: number;
+  /** `PRE_COPY` */
+  readonly stateName: string;
+  /** A data_fd is open. */
+  readonly hasData: boolean;
+
+  /**
+   * vfio_migration_set_state(): nothing when it is in `state` already. On failure `recover` is set (a second ioctl), or the
+   * device reset where that is VFIO_DEVICE_STATE_ERROR or fails too. Throws VfioError.
+   */
+  setState(state: number, recover: number): void;
+  /** vfio_migration_set_state_or_reset(): as setState(); failure is logged, and after it the device is RUNNING. */
+  setStateOrReset(state: number): void;
+  /** MIG_DATA_SIZE: bytes of stop-copy. Throws Errno. */
+  dataSize(): bigint;
+  /** VFIO_MIG_GET_PRECOPY_INFO on the data_fd. Throws Errno. */
+  precopyInfo(): PrecopyInfo;
+  /** One read(2) of the data_fd on a worker thread; 0 at the end. Rejects with Errno (ENOMSG: nothing for now). */
+  read(buffer: Uint8Array): Promise<number>;
+  /** Writes all of it to the data_fd on a worker thread. Rejects with Errno. */
+  write(data: Uint8Array): Promise<void>;
+  /** vfio_migration_cleanup(): closes the data_fd, if one is open. */
+  closeData(): void;
+}
+
+export interface VfioPciDevice {
+  readonly options: VfioPciOptions;
+  /** '' where it has none. */
+  readonly id: string;
+  /** vbasedev->name, at the head of QEMU's texts: the mdev's UUID. */
+  readonly name: string;
+  /** `/machine/peripheral/vf0`, `/machine/peripheral-anon/device[0]` */
+  readonly qomPath: string;
+  /** Section id in a stream, `0000:00:01.0/vfio`. */
+  readonly sectionId: string;
+  /** Undefined where the device can't migrate: `blocker` says why. */
+  readonly migration: VfioMigration | undefined;
+  /** enable-migration as it is now: the blocker's handler changes it, to no effect by itself. */
+  enableMigration: OnOffAuto;
+  /** What vfio_block_migration() added at realize. */
+  readonly realizeBlocker: MigrationBlocker | undefined;
+  /** What a blocker's signal added. */
+  readonly userBlocker: MigrationBlocker | undefined;
+  /** The device supports DMA logging and is allowed to use it. */
+  readonly dirtyTracking: boolean;
+  /** The driver has the feature MIGRATION_NOTICE and this VMM was told to use it (--notify). */
+  readonly notifies: boolean;
+
+  /** Policy `notify`: tells the driver. `start` throws Errno EBUSY where it is refused; `end` never throws. */
+  noticeStart(): void;
+  noticeEnd(): void;
+
+  /** Config space for the stream, as vfio_save_config() has it, and back. load throws VfioError. */
+  saveConfig(): Uint8Array;
+  loadConfig(data: Uint8Array): void;
+
+  /** VFIO_DEVICE_RESET. Throws Errno. */
+  reset(): void;
+  /** Properties for qom-get, by name. */
+  properties(): ReadonlyMap<string, { readonly type: string; readonly value: string | boolean | number }>;
+}
