@@ -131,6 +131,7 @@ const DEVICE: Layout<Device> = new Layout<Device>([
   attribute(rw('uevent', (device) => device.ueventVariables().map((line) => `${line}\n`).join(''),
     (device, data) => synthesize(device.machine, device, data)), present),
   directory('power', POWER, present),
-  attribute(ro('dev', ({ devt }) => (devt === undefined ? '' : `${devt.major}:${devt.minor}\n`)), ({ devt, deleted }) => devt !== undefined && !deleted),
+  attribute(ro('dev', ({ devt }) => (devt === undefined ? '' : `${devt.major}:${devt.minor}\n`)),
+    ({ devt, deleted }) => devt !== undefined && !deleted),
   link('subsystem', (device) => relativePath(device.path, device.subsystem.path), present),
 ]);

@@ -28,7 +28,8 @@ type Condition<T> = ((owner: T) => boolean) | undefined;
 
 export function attribute<T>(declared: Attribute<T>, visible?: Condition<T>): LayoutEntry<T> {
   const untyped = declared as Attribute<unknown>;
-  return { name: declared.name, kind: 'file', span: 1, visible, make: (owner, ino) => new AttributeNode(ino, untyped, owner, SYSFS) };
+  const make = (owner: T, ino: number): Node => new AttributeNode(ino, untyped, owner, SYSFS);
+  return { name: declared.name, kind: 'file', span: 1, visible, make };
 }
 
 /** `target` gives the text of the link. */
@@ -130,8 +131,8 @@ export class GroupSource implements ChildSource {
       at += attributes.length + (name === undefined ? 0 : 1);
       if (name === undefined) {
         for (const [index, declared] of attributes.entries()) {
-          const ino = first + index;
-          yield { child: { name: declared.name, ino, kind: 'file' }, make: () => new AttributeNode(ino, declared, owner, this.flavour) };
+          const child: DirEntry = { name: declared.name, ino: first + index, kind: 'file' };
+          yield { child, make: () => new AttributeNode(child.ino, declared, owner, this.flavour) };
         }
         continue;
       }

@@ -66,7 +66,8 @@ const loaded = ({ description }: Module): boolean => description.builtin !== tru
 
 const MODULE: Layout<Module> = new Layout<Module>([
   attribute(wo('uevent', (module, data) => synthesize(module.machine, module, data))),
-  attribute(ro('version', ({ description }) => `${description.version ?? ''}\n`), ({ description }) => description.version !== undefined),
+  attribute(ro('version', ({ description }) => `${description.version ?? ''}\n`),
+    ({ description }) => description.version !== undefined),
   attribute(ro('initstate', () => 'live\n'), loaded),
   attribute(ro('refcnt', ({ holders }) => `${holders.size}\n`), loaded),
   attribute(ro('taint', () => '\n'), loaded),

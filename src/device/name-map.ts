@@ -54,4 +54,5 @@ export class NameMap<T extends object> {
 }
 
 /** What others may do with it. */
-export type ReadonlyNameMap<T extends object> = Pick<NameMap<T>, 'get' | 'has' | 'size' | 'keys' | 'values' | typeof Symbol.iterator>;
+export type ReadonlyNameMap<T extends object> =
+  Pick<NameMap<T>, 'get' | 'has' | 'size' | 'keys' | 'values' | typeof Symbol.iterator>;

@@ -123,6 +123,7 @@ const MDEV: Layout<MdevDevice> = new Layout<MdevDevice>([
   attribute(wo('remove', removeStore), ({ deleted }) => !deleted),
   link('mdev_type', ({ type }) => `../mdev_supported_types/${type.name}`, ({ deleted }) => !deleted),
   link('driver', (mdev) => relativePath(mdev.path, mdev.type.parent.driver.path), ({ bound }) => bound),
-  link('iommu_group', (mdev) => relativePath(mdev.path, mdev.iommuGroup?.path ?? ''), ({ iommuGroup }) => iommuGroup !== undefined),
+  link('iommu_group', (mdev) => relativePath(mdev.path, mdev.iommuGroup?.path ?? ''),
+    ({ iommuGroup }) => iommuGroup !== undefined),
   sourced('vfio-dev', (mdev) => [cdevSource(mdev)], ({ vfioCdev }) => vfioCdev !== undefined),
 ]);

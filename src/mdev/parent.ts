@@ -1,4 +1,4 @@
-/** MdevParent: the fake physical device with its types and mdevs. Source: drivers/vfio/mdev/mdev_core.c: mdev_register_parent(). */
+/** MdevParent: the fake physical device with its types and mdevs. drivers/vfio/mdev/mdev_core.c: mdev_register_parent(). */
 import type { Class } from '../device/class.js';
 import { Device } from '../device/device.js';
 import type { Driver } from '../device/driver.js';

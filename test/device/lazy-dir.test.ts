@@ -24,7 +24,10 @@ const OUTER = new Layout<Owner>([
 function build(): { tree: Tree; owner: Owner; dir: LazyDir } {
   const tree = new Tree();
   const owner = { shown: true };
-  const groups = [bindGroup(owner, [ro('own', () => 'o\n')]), bindGroup(owner, [ro('one', () => '1\n'), ro('two', () => '2\n')], 'named')];
+  const groups = [
+    bindGroup(owner, [ro('own', () => 'o\n')]),
+    bindGroup(owner, [ro('one', () => '1\n'), ro('two', () => '2\n')], 'named'),
+  ];
   const ino = tree.allocateInos(1 + OUTER.span + groupSpan(groups));
   const sources = [new LayoutSource(OUTER, owner, ino + 1), new GroupSource(() => groups, ino + 1 + OUTER.span)];
   return { tree, owner, dir: tree.root.attach(new LazyDir(ino, 'object', sources, { born: 5 })) };

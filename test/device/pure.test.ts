@@ -57,13 +57,16 @@ describe('NameMap', () => {
 
 describe('kstrtoul()', () => {
   const good: readonly (readonly [string, bigint])[] = [
-    ['0', 0n], ['1\n', 1n], ['0x1f', 31n], ['0X1F', 31n], ['010', 8n], ['+1', 1n], ['00', 0n], ['18446744073709551615', (1n << 64n) - 1n],
+    ['0', 0n], ['1\n', 1n], ['0x1f', 31n], ['0X1F', 31n], ['010', 8n], ['+1', 1n], ['00', 0n],
+    ['18446744073709551615', (1n << 64n) - 1n],
   ];
   for (const [text, value] of good) it(`takes ${JSON.stringify(text)}`, () => assert.equal(kstrtoul(text), value));
   for (const text of ['', '+', '\n', ' 1', '1 ', '-1', '-0', '1x', '0x', '0b1', '08', '1\n\n', '++1', 'abc']) {
-    it(`rejects ${JSON.stringify(text)} with EINVAL`, () => assert.throws(() => kstrtoul(text), (error) => isErrno(error, 'EINVAL')));
+    it(`rejects ${JSON.stringify(text)} with EINVAL`, () =>
+      assert.throws(() => kstrtoul(text), (error) => isErrno(error, 'EINVAL')));
   }
-  it('rejects 65 bits with ERANGE', () => assert.throws(() => kstrtoul('18446744073709551616'), (error) => isErrno(error, 'ERANGE')));
+  it('rejects 65 bits with ERANGE', () =>
+    assert.throws(() => kstrtoul('18446744073709551616'), (error) => isErrno(error, 'ERANGE')));
   it('cString() ends at the first NUL', () => assert.equal(cString(Buffer.from('1\0x')), '1'));
 });
 
@@ -83,9 +86,11 @@ describe('parseSyntheticUevent()', () => {
     assert.deepEqual(parseSyntheticUevent('change\n'), { action: 'change', env: ['SYNTH_UUID=0'] });
   });
   it('takes a UUID and arguments', () => {
-    assert.deepEqual(parseSyntheticUevent(`add ${UUID} A=1 B=c`), { action: 'add', env: [`SYNTH_UUID=${UUID}`, 'SYNTH_ARG_A=1', 'SYNTH_ARG_B=c'] });
+    const env = [`SYNTH_UUID=${UUID}`, 'SYNTH_ARG_A=1', 'SYNTH_ARG_B=c'];
+    assert.deepEqual(parseSyntheticUevent(`add ${UUID} A=1 B=c`), { action: 'add', env });
   });
-  for (const text of ['', '\n', 'bogus', 'ad', 'adds', 'Add', 'add ', 'add nope', `add ${UUID}x`, `add ${UUID} A`, `add ${UUID} A=`, `add ${UUID} =1`]) {
+  const badPairs = [`add ${UUID}x`, `add ${UUID} A`, `add ${UUID} A=`, `add ${UUID} =1`];
+  for (const text of ['', '\n', 'bogus', 'ad', 'adds', 'Add', 'add ', 'add nope', ...badPairs]) {
     it(`rejects ${JSON.stringify(text)} with EINVAL`, () =>
       assert.throws(() => parseSyntheticUevent(text), (error) => isErrno(error, 'EINVAL')));
   }
@@ -96,7 +101,9 @@ describe('parseCreate()', () => {
   it('makes the name lower case and does not look at the 37th byte', () => {
     assert.equal(parseCreate(Buffer.from(`${uuid}x`)), uuid.toLowerCase());
   });
-  for (const [what, text] of [['35 bytes', uuid.slice(1)], ['38 bytes', `${uuid}\n\n`], ['no hexadecimal digit', uuid.replace('f', 'g')]] as const) {
-    it(`rejects ${what} with EINVAL`, () => assert.throws(() => parseCreate(Buffer.from(text)), (error) => isErrno(error, 'EINVAL')));
+  const bad = [['35 bytes', uuid.slice(1)], ['38 bytes', `${uuid}\n\n`], ['no hexadecimal digit', uuid.replace('f', 'g')]] as const;
+  for (const [what, text] of bad) {
+    it(`rejects ${what} with EINVAL`, () =>
+      assert.throws(() => parseCreate(Buffer.from(text)), (error) => isErrno(error, 'EINVAL')));
   }
 });

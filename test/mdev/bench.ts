@@ -133,7 +133,8 @@ export class Bench {
   }
 
   async available(): Promise<number[]> {
-    return [Number(await this.cat(`${TYPES}/mtty-1/available_instances`)), Number(await this.cat(`${TYPES}/mtty-2/available_instances`))];
+    const of = async (type: string): Promise<number> => Number(await this.cat(`${TYPES}/${type}/available_instances`));
+    return [await of('mtty-1'), await of('mtty-2')];
   }
 }
 

@@ -23,7 +23,8 @@ function listings(bench: Bench): Record<string, unknown> {
   const list = (path: string): unknown => (bench.exists(path) ? bench.list(path).sort() : 'ENOENT');
   return {
     device_dir: list(DEVICE), vfio: list('/dev/vfio'), parent_dir: list(PARENT), bus_devices: list('/sys/bus/mdev/devices'),
-    driver_dir: list('/sys/bus/mdev/drivers/mtty'), class_vfio: list('/sys/class/vfio'), class_vfio_dev: list('/sys/class/vfio-dev'),
+    driver_dir: list('/sys/bus/mdev/drivers/mtty'), class_vfio: list('/sys/class/vfio'),
+    class_vfio_dev: list('/sys/class/vfio-dev'),
     iommu_group_devices: list('/sys/kernel/iommu_groups/0/devices'), type1_devices: list(`${TYPES}/mtty-1/devices`),
     group_in_sys: bench.exists('/sys/class/vfio/0') ? 1 : 0,
   };
@@ -104,7 +105,8 @@ describe('removing a device that is open', () => {
   it('sends the uevent of the character device at once and the others at the end', async () => {
     const { bench, close } = await withOpenDevice();
     bench.uevents.length = 0;
-    const names = (): string[] => bench.uevents.map(({ action, devpath }) => `${action} ${devpath.split('/').slice(-1).join('')}`);
+    const names = (): string[] =>
+      bench.uevents.map(({ action, devpath }) => `${action} ${devpath.split('/').slice(-1).join('')}`);
     const writer = bench.echo('1', `${DEVICE}/remove`);
     await settle();
     assert.deepEqual(names(), ['remove vfio0']);
@@ -176,7 +178,8 @@ describe('unloading the driver', () => {
       await errnoOf(() => held[2].read()), await errnoOf(() => held[3].write('1')),
     ];
     await registration.unregister();
-    const wanted = loadGolden('mdev-errors', { kernel: 'k2', sec: 'unload', op: 'held-fd' }).map((record) => text(record, 'errno'));
+    const wanted = loadGolden('mdev-errors', { kernel: 'k2', sec: 'unload', op: 'held-fd' })
+      .map((record) => text(record, 'errno'));
     assert.deepEqual(await answers(), wanted);
     assert.deepEqual(bench.list('/sys/class/mdev_bus'), []);
     assert.equal(bench.exists('/sys/class/mtty'), false);

@@ -46,8 +46,8 @@ async function prepare(bench: Bench, record: GoldenRecord): Promise<void> {
   }
   if (path.endsWith('/create') && number(record, 'ret') > 0) {
     const made = Buffer.from(input(record)).toString('latin1').slice(0, 36).toLowerCase();
-    const left = [...(record['type1_devices'] as string[]), ...(record['type2_devices'] as string[])].filter((uuid) => uuid !== made);
-    for (const uuid of bench.core.devices.keys()) if (!left.includes(uuid)) await bench.echo('1', `${PARENT}/${uuid}/remove`);
+    const left = [...(record['type1_devices'] as string[]), ...(record['type2_devices'] as string[])];
+    for (const uuid of bench.core.devices.keys()) if (uuid === made || !left.includes(uuid)) await bench.echo('1', `${PARENT}/${uuid}/remove`);
   }
   if (/^unbind/.test(String(record['what'])) && bench.core.devices.size === 0) await bench.create(FIRST);
 }
@@ -95,7 +95,8 @@ const REPLAYS: Readonly<Record<string, Replay>> = {
   'write-bad-buffer-len0': (bench, record, fd) => replayHandle(bench, record, fd, ''),
   'exists-after-remove': async (bench, record) =>
     assert.equal(bench.exists(`${PARENT}/${text(record, 'uuid')}`), record['exists'] === 1, `${record.op} ${record.i}`),
-  'no-leftover': async (bench, record) => assert.equal(bench.exists(`${PARENT}/e0000000-0000-4000-8000-000000000100`), record['exists'] === 1),
+  'no-leftover': async (bench, record) =>
+    assert.equal(bench.exists(`${PARENT}/e0000000-0000-4000-8000-000000000100`), record['exists'] === 1),
   'after-23-of-type1': async (bench, record) => {
     for (let n = 0; n < 23; n++) await bench.create(`e0000000-0000-4000-8000-${String(n).padStart(12, '0')}`);
     await checkState(bench, record, record.op);
@@ -128,7 +129,9 @@ async function checkLists(bench: Bench, record: GoldenRecord, device: unknown): 
 }
 
 /** Operations of the system call layer or of the file system's own tests. */
-const NOT_HERE = new Set(['section-end', 'klog', 'write-null-buffer', 'read-on-wronly-fd', 'open-append-trunc-creat', 'read', 'write-x']);
+const NOT_HERE = new Set([
+  'section-end', 'klog', 'write-null-buffer', 'read-on-wronly-fd', 'open-append-trunc-creat', 'read', 'write-x',
+]);
 
 function ofTheDevices(lines: readonly string[]): string[] {
   return lines.filter((line) => /^mtty [0-9a-f]{8}-|^mtty mtty: |^synth uevent/.test(line));
@@ -165,7 +168,8 @@ function checkLog(bench: Bench, record: GoldenRecord): void {
   const routine = /: (Adding to|Removing from) iommu group \d+$/;
   const recorded = ofTheDevices(record['lines'] as string[]);
   const found = ofTheDevices(bench.machine.klog.lines);
-  assert.deepEqual(found.filter((line) => !routine.test(line)), recorded.filter((line) => !routine.test(line)), `klog of ${record.sec}`);
+  const others = (lines: string[]): string[] => lines.filter((line) => !routine.test(line));
+  assert.deepEqual(others(found), others(recorded), `klog of ${record.sec}`);
   const kinds = (lines: string[]): string[] => [...new Set(lines)].sort();
   assert.deepEqual(kinds(found), kinds(recorded), `klog of ${record.sec}`);
 }
@@ -224,7 +228,8 @@ describe('races', () => {
     const bench = new Bench();
     bench.load();
     await bench.create(FIRST);
-    const results = await Promise.all(Array.from({ length: 16 }, () => errnoOf(() => bench.echo('1', `${PARENT}/${FIRST}/remove`))));
+    const remove = (): Promise<string> => errnoOf(() => bench.echo('1', `${PARENT}/${FIRST}/remove`));
+    const results = await Promise.all(Array.from({ length: 16 }, remove));
     assert.equal(results.filter((result) => result === '0').length, 1);
     assert(results.every((result) => ['0', 'ENOENT', 'ENODEV'].includes(result)), results.join());
     assert.deepEqual(await bench.available(), [24, 12]);
@@ -255,7 +260,8 @@ describe('uevents', () => {
     const steps: readonly (readonly [string, () => Promise<unknown>])[] = [
       ['create', () => bench.create(FIRST)],
       ['echo change > uevent', () => bench.echo('change', `${device}/uevent`)],
-      ['echo add UUID A=1 B=c > uevent', () => bench.echo('add fe4d7c9d-b8c6-4a70-9ef1-3d8a58d18eed A=1 B=c', `${device}/uevent`)],
+      ['echo add UUID A=1 B=c > uevent',
+        () => bench.echo('add fe4d7c9d-b8c6-4a70-9ef1-3d8a58d18eed A=1 B=c', `${device}/uevent`)],
       ['unbind', () => bench.echo(FIRST, `${driver}/unbind`)],
       ['bind', () => errnoOf(() => bench.echo(FIRST, `${driver}/bind`))],
       ['remove', () => bench.echo('1', `${device}/remove`)],

@@ -19,7 +19,8 @@ const skip = process.getuid?.() !== 0 ? 'needs root' : version === undefined ? '
 
 /** `no-parent` is after unloading mtty, which a lab does not do; before `end` the probe removed devices without a record. */
 const SECTIONS = [
-  'types', 'empty', 'define', 'files', 'list', 'start', 'define-running', 'stop', 'modify', 'parent', 'json', 'undefine', 'clean', 'exhaust',
+  'types', 'empty', 'define', 'files', 'list', 'start', 'define-running', 'stop', 'modify', 'parent', 'json',
+  'undefine', 'clean', 'exhaust',
 ];
 const JSON_FILE = { path: '/tmp/j.json', content: '{"mdev_type":"mtty-1","start":"manual","attrs":[]}' };
 
@@ -50,7 +51,8 @@ describe('mdevctl in a lab', { skip }, () => {
     const records = loadGolden('mdevctl', { kernel: 'stock', sec: SECTIONS }).filter((record) => !differsByVersion(record));
     const script = join(dir, 'commands.json');
     writeFileSync(script, JSON.stringify(records.map((record) => ({
-      argv: argvOf(record), stdout: record['stdout'], random: isRandom(record), file: record.sec === 'json' ? JSON_FILE : undefined,
+      argv: argvOf(record), stdout: record['stdout'], random: isRandom(record),
+      file: record.sec === 'json' ? JSON_FILE : undefined,
     }))));
     const [program = '', ...args] = [...MDEVSIM, 'run', '--', process.execPath, RUNNER, script];
     const { status, stdout, stderr } = spawnSync(program, args, { encoding: 'utf8', timeout: 100_000, killSignal: 'SIGKILL' });
@@ -63,7 +65,8 @@ describe('mdevctl in a lab', { skip }, () => {
       for (const field of FIELDS) {
         const [is, was] = [String(found[field]), String(record[field])];
         if (normalized(is) !== normalized(was)) {
-          differences.push(`${record.sec}: ${argvOf(record).join(' ')}: ${field} is ${JSON.stringify(is)}, was ${JSON.stringify(was)}`);
+          const command = `${record.sec}: ${argvOf(record).join(' ')}`;
+          differences.push(`${command}: ${field} is ${JSON.stringify(is)}, was ${JSON.stringify(was)}`);
         }
       }
     }

@@ -37,7 +37,9 @@ function withNames(...names: string[]) {
 }
 function onlyNames(pattern: RegExp) {
   return (record: Record<string, unknown>): Record<string, unknown> =>
-    ({ ...record, names: (record['names'] as string[]).filter((name) => pattern.test(name)), readdir: undefined, nlink: undefined });
+    ({
+      ...record, names: (record['names'] as string[]).filter((name) => pattern.test(name)), readdir: undefined, nlink: undefined,
+    });
 }
 
 const MODULE_FILES = /^(drivers|holders|initstate|refcnt|taint|uevent|version)$/;
@@ -47,10 +49,14 @@ const DIFFERENCES: readonly Difference[] = [
     why: 'sizes, checksums and addresses of a binary that does not exist',
   },
   { path: /^\/sys\/module\/(mtty|mdev)$/, why: 'as above', change: onlyNames(MODULE_FILES) },
-  { path: /^\/sys\/module\/mtty\/taint$/, why: 'the recorded module was built out of tree', change: (r) => ({ ...r, content: '\n' }) },
+  {
+    path: /^\/sys\/module\/mtty\/taint$/, why: 'the recorded module was built out of tree',
+    change: (r) => ({ ...r, content: '\n' }),
+  },
   { path: new RegExp(`/mtty/mtty/[^/]{36}$`), why: "the lab's own attribute", change: withNames('migration_block') },
   {
-    path: /^\/sys\/kernel\/debug\/vfio\/[^/]*\/migration$/, why: '6.12 has no `features`; the lab has it as 7.2', change: withNames('features'),
+    path: /^\/sys\/kernel\/debug\/vfio\/[^/]*\/migration$/, why: '6.12 has no `features`; the lab has it as 7.2',
+    change: withNames('features'),
   },
   {
     path: /^\/dev\/(vfio\/.*|iommu)$/, why: 'FUSE cannot make character devices that lead back to the lab',
@@ -68,7 +74,8 @@ function majors(text: string): string {
 
 /** The fields that are compared; names are also compared as a set where the difference table drops the order. */
 function expected(record: GoldenRecord): Record<string, unknown> | undefined {
-  const { path, type, mode, size, nlink, target, content, read_errno, open_errno, readdir, errno } = record as Record<string, unknown>;
+  const fieldsOf = record as Record<string, unknown>;
+  const { path, type, mode, size, nlink, target, content, read_errno, open_errno, readdir, errno } = fieldsOf;
   const names = Array.isArray(readdir) ? (readdir as string[]).filter((name) => !/^\.\.?$/.test(name)) : undefined;
   let fields: Record<string, unknown> | undefined = {
     path, type, mode, size, nlink, target, read_errno, open_errno, errno: errno === '0' ? undefined : errno,
@@ -149,7 +156,8 @@ describe('the tree of each recorded phase', () => {
         try {
           assert.deepEqual(restrict(found, wanted), defined(wanted));
         } catch {
-          differences.push(`${path}: found ${JSON.stringify(restrict(found, wanted))}, recorded ${JSON.stringify(defined(wanted))}`);
+          const is = JSON.stringify(restrict(found, wanted));
+          differences.push(`${path}: found ${is}, recorded ${JSON.stringify(defined(wanted))}`);
         }
       }
       assert.deepEqual(differences, []);
