@@ -8,7 +8,7 @@ import {
   VFIO_DEVICE_GET_REGION_INFO, VFIO_DEVICE_RESET, VFIO_DEVICE_SET_IRQS, VFIO_PCI_NUM_IRQS, VFIO_PCI_NUM_REGIONS,
 } from '../../abi/vfio.js';
 import { MigrationBlocker } from '../../blocker/blocker.js';
-import { BLOCKER_IRQ, BlockerIrq } from '../../blocker/irq.js';
+import { BLOCKER_IRQ } from '../../blocker/irq.js';
 import type { BlockerPolicyName } from '../../blocker/policy.js';
 import { FaultInjector } from '../../fault/faults.js';
 import type { Caller } from '../../kernfs/caller.js';
@@ -18,11 +18,12 @@ import { answerDeviceInfo, answerIrqInfo, answerRegionInfo } from '../../vfio/de
 import { ioctlTable } from '../../vfio/ioctl.js';
 import { copyIrqSet } from '../../vfio/irqs.js';
 import { MigrationMachine } from '../../vfio/migration.js';
-import { ConfigSpace } from './config-space.js';
-import { CARD_IRQS, CardInterrupts } from './irqs.js';
+import type { MigratableDevice } from '../../vfio/migration.js';
+import { Card } from './card.js';
+import { CARD_IRQS } from './irqs.js';
 import { readRegions, regionInfo, writeRegions } from './regions.js';
 import { checkHeader, encodeHeader, encodePorts, loadPorts, streamSize } from './stream.js';
-import { Uart } from './uart.js';
+import type { Uart } from './uart.js';
 
 export interface MttyDeviceOptions {
   /** VFIO_MIGRATION_* flags; default all three. */
@@ -37,40 +38,25 @@ export interface MttyDeviceOptions {
 const MIGRATION_BLOCK_IRQ_INDEX = VFIO_PCI_NUM_IRQS;
 const NUM_IRQS = VFIO_PCI_NUM_IRQS + 1;
 
-export class MttyDevice implements VfioDeviceOps {
-  readonly deviceApi = VFIO_DEVICE_API_PCI_STRING;
-  /** It does no DMA, so the log stays empty. */
-  readonly dmaLogging = true;
+export class MttyDevice implements VfioDeviceOps, MigratableDevice {
   readonly migration: MigrationMachine;
   readonly blocker: MigrationBlocker;
   readonly faults = new FaultInjector();
   readonly #nrPorts: 1 | 2;
-  readonly #config: ConfigSpace;
-  readonly #interrupts = new CardInterrupts();
-  readonly #blockerIrq = new BlockerIrq();
-  readonly #uarts: readonly [Uart, Uart] = [new Uart(this.#interrupts), new Uart(this.#interrupts)];
-  /** mtty learns how many interrupt indexes it has when it is asked for GET_INFO, and refuses to know any before. */
-  #infoAsked = false;
+  /** Made when somebody touches it: of ten thousand devices most are never opened. */
+  #made: Card | undefined;
 
   /** `blockChanged` is called after migration_block has changed and its interrupt was signalled. */
   constructor(nrPorts: 1 | 2, options: MttyDeviceOptions, blockChanged?: () => void) {
     this.#nrPorts = nrPorts;
-    this.#config = new ConfigSpace(nrPorts);
     this.blocker = new MigrationBlocker({
       policy: options.blocker,
       signal: () => {
-        this.#blockerIrq.signal();
+        this.#made?.blockerIrq.signal();
         blockChanged?.();
       },
     });
-    const ports = this.#uarts.slice(0, nrPorts);
-    this.migration = new MigrationMachine({
-      stateSize: streamSize(nrPorts),
-      header: () => encodeHeader(nrPorts),
-      checkHeader: (header) => checkHeader(header, nrPorts),
-      save: () => Buffer.concat([encodeHeader(nrPorts), encodePorts(ports)]),
-      load: (state) => loadPorts(ports, state),
-    }, {
+    this.migration = new MigrationMachine(this, {
       hooks: [this.blocker, this.faults],
       ...(options.migrationFlags === undefined ? {} : { flags: options.migrationFlags }),
       ...(options.precopyEnd === undefined ? {} : { precopyEnd: options.precopyEnd }),
@@ -78,18 +64,52 @@ export class MttyDevice implements VfioDeviceOps {
     this.faults.attach(this.migration);
   }
 
+  get deviceApi(): string {
+    return VFIO_DEVICE_API_PCI_STRING;
+  }
+  /** It does no DMA, so the log stays empty. */
+  get dmaLogging(): boolean {
+    return true;
+  }
+  get #card(): Card {
+    return (this.#made ??= new Card(this.#nrPorts));
+  }
+  /** The ports that are part of the device's state. */
+  get #ports(): readonly Uart[] {
+    return this.#card.ports.slice(0, this.#nrPorts);
+  }
+
+  get stateSize(): number {
+    return streamSize(this.#nrPorts);
+  }
+
+  header(): Uint8Array {
+    return encodeHeader(this.#nrPorts);
+  }
+
+  checkHeader(header: Uint8Array): void {
+    checkHeader(header, this.#nrPorts);
+  }
+
+  save(): Uint8Array {
+    return Buffer.concat([this.header(), encodePorts(this.#ports)]);
+  }
+
+  load(state: Uint8Array): void {
+    loadPorts(this.#ports, state);
+  }
+
   closeDevice(): void {
     this.migration.close();
-    this.#interrupts.release();
-    this.#blockerIrq.release();
+    this.#made?.release();
   }
 
   read(_request: FileRequest, offset: number, size: number): Uint8Array {
-    return readRegions({ config: this.#config, ports: this.#uarts }, offset, size);
+    return readRegions(this.#card, offset, size);
   }
 
   write(_request: FileRequest, offset: number, data: Uint8Array): number {
-    return writeRegions({ config: this.#config, ports: this.#uarts }, offset, data);
+    return writeRegions(this.#card, offset, data);
   }
 
   ioctl(request: FileRequest, command: number, argument: bigint): Awaitable<number> {
@@ -100,7 +120,7 @@ export class MttyDevice implements VfioDeviceOps {
 
   getInfo(caller: Caller, argument: bigint): number {
     answerDeviceInfo(caller, argument, { flags: VFIO_DEVICE_FLAGS_PCI, num_regions: VFIO_PCI_NUM_REGIONS, num_irqs: NUM_IRQS });
-    this.#infoAsked = true;
+    this.#card.infoAsked = true;
     return 0;
   }
 
@@ -109,13 +129,13 @@ export class MttyDevice implements VfioDeviceOps {
   }
 
   getIrqInfo(caller: Caller, argument: bigint): number {
-    return answerIrqInfo(caller, argument, (index) => (this.#infoAsked ? irqInfo(index) : undefined));
+    return answerIrqInfo(caller, argument, (index) => (this.#card.infoAsked ? irqInfo(index) : undefined));
   }
 
   setIrqs(caller: Caller, argument: bigint): number {
     const change = copyIrqSet(caller, argument, (index) => this.#interruptsOf(index));
-    if (change.index === MIGRATION_BLOCK_IRQ_INDEX) this.#blockerIrq.set(caller, change);
-    else this.#interrupts.change(caller, change);
+    if (change.index === MIGRATION_BLOCK_IRQ_INDEX) this.#card.blockerIrq.set(caller, change);
+    else this.#card.interrupts.change(caller, change);
     return 0;
   }
 
@@ -128,7 +148,7 @@ export class MttyDevice implements VfioDeviceOps {
   /** The driver takes the number of indexes for the number of interrupts in each; what is too many it finds out later. */
   #interruptsOf(index: number): number | undefined {
     if (index >= NUM_IRQS) return undefined;
-    return this.#infoAsked ? VFIO_PCI_NUM_IRQS : 0;
+    return this.#card.infoAsked ? VFIO_PCI_NUM_IRQS : 0;
   }
 }
 
