@@ -2,7 +2,6 @@
  * VfioDevice: what a driver gives to VFIO, and what VFIO knows of it. Mirrors include/linux/vfio.h: struct vfio_device_ops,
  * vfio_migration_ops.
  */
-import type { Caller } from '../kernfs/caller.js';
 import type { Awaitable, FileRequest, OpenFile } from '../kernfs/file.js';
 
 export interface VfioRegion {
@@ -64,6 +63,16 @@ export interface VfioDeviceOps {
   request?(count: number): void;
 }
 
+/** data[] of a struct vfio_device_feature. */
+export interface FeaturePayload {
+  /** Where it is in the caller. */
+  readonly address: bigint;
+  /** Bytes that the caller's argsz leaves for it, at least the feature's minimumSize. */
+  readonly size: number;
+  /** Its first inputSize bytes, copied in. */
+  readonly input: Uint8Array;
+}
+
 /** One row of the VFIO_DEVICE_FEATURE table. */
 export interface VfioFeature {
   /** Number, 0 to 0xffff. */
@@ -73,9 +82,8 @@ export interface VfioFeature {
   readonly supported: number;
   /** Smallest payload after struct vfio_device_feature, bytes. */
   readonly minimumSize: number;
-  /**
-   * Runs GET or SET (never for PROBE alone). `payload` is the address of data[], `size` the bytes there.
-   * Throws the errno; returns the ioctl's result (0).
-   */
-  run(request: FileRequest, operation: 'get' | 'set', caller: Caller, payload: bigint, size: number): Awaitable<number>;
+  /** How much of the payload is read, at most minimumSize; default 0. */
+  readonly inputSize?: number;
+  /** Runs GET or SET (never for PROBE alone). Throws the errno; returns the ioctl's result (0). */
+  run(request: FileRequest, operation: 'get' | 'set', payload: FeaturePayload): Awaitable<number>;
 }

@@ -13,8 +13,9 @@ import type { Awaitable } from '../kernfs/file.js';
 import { mergeDirtyBitmap } from '../iommufd/dirty-bitmap.js';
 import type { VfioFeature } from './device.js';
 import type { DmaLogging, LoggedRange } from './dma-logging.js';
-import type { FeatureRow } from './feature.js';
-import { copyIn, copyOut, copyStruct, lowestBit } from './ioctl.js';
+import { madeOnce } from './feature-row.js';
+import type { FeatureRow } from './feature-row.js';
+import { copyIn, copyOut, lowestBit } from './ioctl.js';
 
 /** LOG_MAX_RANGES: a page of them. */
 const LOG_MAX_RANGES = 4096 / vfio_device_feature_dma_logging_range.size;
@@ -26,13 +27,14 @@ const start = (logging: DmaLogging): VfioFeature => ({
   name: 'VFIO_DEVICE_FEATURE_DMA_LOGGING_START',
   supported: VFIO_DEVICE_FEATURE_SET,
   minimumSize: vfio_device_feature_dma_logging_control.size,
-  run: (_request, _operation, caller, payload) => {
-    const control = copyStruct(caller, payload, vfio_device_feature_dma_logging_control);
+  inputSize: vfio_device_feature_dma_logging_control.size,
+  run: ({ caller }, _operation, { address, input }) => {
+    const control = vfio_device_feature_dma_logging_control.decode(input);
     if (control.num_ranges === 0) throw new Errno('EINVAL', 'no ranges');
     if (control.num_ranges > LOG_MAX_RANGES) throw new Errno('E2BIG');
     logging.start(copyRanges(caller, control.ranges, control.num_ranges, control.page_size));
     try {
-      copyOut(caller, payload, vfio_device_feature_dma_logging_control, control);
+      copyOut(caller, address, vfio_device_feature_dma_logging_control, control);
     } catch (error) {
       logging.stop();
       throw error;
@@ -78,8 +80,9 @@ const report = (logging: DmaLogging): VfioFeature => ({
   name: 'VFIO_DEVICE_FEATURE_DMA_LOGGING_REPORT',
   supported: VFIO_DEVICE_FEATURE_GET,
   minimumSize: vfio_device_feature_dma_logging_report.size,
-  run: (_request, _operation, caller, payload) => {
-    const asked = copyStruct(caller, payload, vfio_device_feature_dma_logging_report);
+  inputSize: vfio_device_feature_dma_logging_report.size,
+  run: ({ caller }, _operation, { input }) => {
+    const asked = vfio_device_feature_dma_logging_report.decode(input);
     const pageShift = lowestBit(asked.page_size);
     if (pageShift === undefined || asked.page_size < SZ_4K || asked.page_size !== 1n << BigInt(pageShift)) throw new Errno('EINVAL');
     if (asked.iova + asked.length > U64_MAX) throw new Errno('EOVERFLOW');
@@ -100,8 +103,7 @@ function merge(logging: DmaLogging, memory: CallerMemory, { iova, length, bitmap
   return done instanceof Promise ? done.then(() => 0) : 0;
 }
 
-const ofLogging = (make: (logging: DmaLogging) => VfioFeature): FeatureRow => (device) =>
-  device.logging === undefined ? undefined : make(device.logging);
+const ofLogging = (make: (logging: DmaLogging) => VfioFeature): FeatureRow => madeOnce((device) => device.logging, make);
 
 export const LOGGING_FEATURES: readonly (readonly [number, FeatureRow])[] = [
   [VFIO_DEVICE_FEATURE_DMA_LOGGING_START, ofLogging(start)],

@@ -10,16 +10,17 @@ import {
 } from '../abi/vfio.js';
 import type { Awaitable, FileRequest, OpenFile } from '../kernfs/file.js';
 import type { VfioFeature, VfioMigrationOps } from './device.js';
-import type { FeatureRow } from './feature.js';
-import { copyOut, copyStruct } from './ioctl.js';
+import { madeOnce } from './feature-row.js';
+import type { FeatureRow } from './feature-row.js';
+import { copyOut } from './ioctl.js';
 
 const migration = (ops: VfioMigrationOps): VfioFeature => ({
   feature: VFIO_DEVICE_FEATURE_MIGRATION,
   name: 'VFIO_DEVICE_FEATURE_MIGRATION',
   supported: VFIO_DEVICE_FEATURE_GET,
   minimumSize: vfio_device_feature_migration.size,
-  run: (_request, _operation, caller, payload) => {
-    copyOut(caller, payload, vfio_device_feature_migration, { flags: BigInt(ops.flags) });
+  run: ({ caller }, _operation, { address }) => {
+    copyOut(caller, address, vfio_device_feature_migration, { flags: BigInt(ops.flags) });
     return 0;
   },
 });
@@ -29,8 +30,8 @@ const migrationDataSize = (ops: VfioMigrationOps): VfioFeature => ({
   name: 'VFIO_DEVICE_FEATURE_MIG_DATA_SIZE',
   supported: VFIO_DEVICE_FEATURE_GET,
   minimumSize: vfio_device_feature_mig_data_size.size,
-  run: (request, _operation, caller, payload) => then(ops.dataSize(request), (bytes) => {
-    copyOut(caller, payload, vfio_device_feature_mig_data_size, { stop_copy_length: bytes });
+  run: (request, _operation, { address }) => then(ops.dataSize(request), (bytes) => {
+    copyOut(request.caller, address, vfio_device_feature_mig_data_size, { stop_copy_length: bytes });
     return 0;
   }),
 });
@@ -40,14 +41,15 @@ const migrationState = (ops: VfioMigrationOps): VfioFeature => ({
   name: 'VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE',
   supported: VFIO_DEVICE_FEATURE_GET | VFIO_DEVICE_FEATURE_SET,
   minimumSize: vfio_device_feature_mig_state.size,
-  run: (request, operation, caller, payload) => {
-    const { device_state } = copyStruct(caller, payload, vfio_device_feature_mig_state);
+  inputSize: vfio_device_feature_mig_state.size,
+  run: (request, operation, { address, input }) => {
+    const { device_state } = vfio_device_feature_mig_state.decode(input);
     const answer = (state: number, dataFd: number): number => {
-      copyOut(caller, payload, vfio_device_feature_mig_state, { device_state: state, data_fd: dataFd });
+      copyOut(request.caller, address, vfio_device_feature_mig_state, { device_state: state, data_fd: dataFd });
       return 0;
     };
     if (operation === 'get') return answer(ops.getState(), -1);
-    return migrate(ops, request, device_state, payload, answer);
+    return migrate(ops, request, device_state, address, answer);
   },
 });
 
@@ -66,13 +68,13 @@ const precopyInfo2: VfioFeature = {
 
 /** An errno of the transition is told after data_fd = -1 was written; a reply that can't be written is EFAULT all the same. */
 function migrate(
-  ops: VfioMigrationOps, request: FileRequest, state: number, payload: bigint, answer: (state: number, fd: number) => number,
+  ops: VfioMigrationOps, request: FileRequest, state: number, address: bigint, answer: (state: number, fd: number) => number,
 ): Awaitable<number> {
   const failed = (error: unknown): never => {
     if (isErrno(error)) answer(state, -1);
     throw error;
   };
-  const moved = (file: OpenFile | undefined): Awaitable<number> => file === undefined ? answer(state, -1) : give(request, payload, file);
+  const moved = (file: OpenFile | undefined): Awaitable<number> => file === undefined ? answer(state, -1) : give(request, address, file);
   let result: Awaitable<OpenFile | undefined>;
   try {
     result = ops.setState(request, state);
@@ -86,8 +88,7 @@ function migrate(
  * vfio_ioct_mig_return_fd(): the transition stands even when the file can't be handed over. The reply is written once before
  * with the bytes that are there already, because a descriptor that was installed can't be taken back.
  */
-function give(request: FileRequest, payload: bigint, file: OpenFile): Awaitable<number> {
-  const { caller } = request;
+function give({ caller }: FileRequest, payload: bigint, file: OpenFile): Awaitable<number> {
   const { data_fd } = vfio_device_feature_mig_state.fields;
   let fd: number;
   try {
@@ -108,8 +109,7 @@ function then<T, R>(value: Awaitable<T>, next: (value: T) => R): Awaitable<R> {
   return value instanceof Promise ? value.then(next) : next(value);
 }
 
-const ofMigration = (make: (ops: VfioMigrationOps) => VfioFeature): FeatureRow => (device) =>
-  device.ops.migration === undefined ? undefined : make(device.ops.migration);
+const ofMigration = (make: (ops: VfioMigrationOps) => VfioFeature): FeatureRow => madeOnce((device) => device.ops.migration, make);
 
 export const MIGRATION_FEATURES: readonly (readonly [number, FeatureRow])[] = [
   [VFIO_DEVICE_FEATURE_MIGRATION, ofMigration(migration)],

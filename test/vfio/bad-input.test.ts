@@ -134,6 +134,30 @@ describe('sizes and counts that are claimed', () => {
   });
 });
 
+describe('a feature at the edge of memory', () => {
+  const header = (flags: number, argsz: number): Uint8Array => abi.vfio_device_feature.encode({ argsz, flags });
+
+  it('needs no byte beyond what it reads', async () => {
+    const bench = await Bench.open();
+    const stop = bench.client.caller.allocate(header(abi.VFIO_DEVICE_FEATURE_SET | abi.VFIO_DEVICE_FEATURE_DMA_LOGGING_STOP, 0xffff_ffff));
+    assert.equal((await bench.client.ioctl(bench.fds.device, abi.VFIO_DEVICE_FEATURE, stop)).errno, '0');
+    const get = bench.client.caller.allocate(header(abi.VFIO_DEVICE_FEATURE_GET | abi.VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE, 16));
+    assert.equal((await bench.client.ioctl(bench.fds.device, abi.VFIO_DEVICE_FEATURE, get)).errno, 'EFAULT');
+  });
+
+  it('is read across the border of two pages', async () => {
+    const bench = await Bench.open();
+    const pages = bench.client.caller.allocate(8192);
+    for (let before = 1; before < 16; before++) {
+      const address = pages + 4096n - BigInt(before);
+      bench.client.caller.write(address, Buffer.concat([header(abi.VFIO_DEVICE_FEATURE_GET | abi.VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE, 16), new Uint8Array(8)]));
+      assert.equal((await bench.client.ioctl(bench.fds.device, abi.VFIO_DEVICE_FEATURE, address)).errno, '0');
+      const { device_state } = abi.vfio_device_feature_mig_state.decode(bench.client.caller.read(address + 8n, 8));
+      assert.equal(device_state, abi.VFIO_DEVICE_STATE_RUNNING);
+    }
+  });
+});
+
 describe('replies that can\'t be written', () => {
   it('MIG_DEVICE_STATE with a read-only argument is EFAULT; the transition has happened and no descriptor is left', async () => {
     const bench = await Bench.open();
