@@ -87,12 +87,13 @@ export class MdevCore {
 
   /**
    * mdev_device_create(). `uuid` in any case. Throws EINVAL for what is no UUID, EEXIST for a UUID that any device of the
-   * machine has, ENOSPC (or what else the driver says) when nothing is left; then nothing has changed.
+   * machine has, ENODEV while the driver is being unloaded, ENOSPC (or what else the driver says) when nothing is left; then nothing has changed.
    */
   create(type: MdevType, uuid: string): MdevDevice {
     const name = uuid.toLowerCase();
     if (!isUuid(name)) throw new Errno('EINVAL', `${uuid} is no UUID`);
     if (this.#devices.has(name)) throw new Errno('EEXIST', name);
+    if (type.parent.leaving) throw new Errno('ENODEV', type.parent.name);
     const mdev = new MdevDevice(name, type);
     this.#devices.set(name, mdev);
     type.parent.children.add(name, mdev);

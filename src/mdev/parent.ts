@@ -23,6 +23,8 @@ export class MdevParent extends Device {
   readonly types: Members<MdevType>;
   /** Directories of its mdevs, in its own directory. */
   readonly children: Members<MdevDevice>;
+  /** The driver is being unloaded: nothing can be created any more. */
+  leaving = false;
   readonly #declared: MdevDriver;
 
   constructor(core: MdevCore, driver: Driver, declared: MdevDriver, number: number, subsystem: Class) {

@@ -21,7 +21,9 @@ export class MdevRegistration {
   readonly #bound: Driver;
   readonly #module: Module;
   readonly #className: string;
-  #unregistered = false;
+  /** Set when unloading has begun; resolves at its end. */
+  #unloading: Promise<void> | undefined = undefined;
+  #unloaded = false;
 
   /** Only MdevCore.registerDriver() makes one. */
   constructor(core: MdevCore, driver: MdevDriver, parents: number) {
@@ -59,17 +61,19 @@ export class MdevRegistration {
    * devices is open; then nothing has changed.
    */
   unregister(): Awaitable<void> {
-    if (this.#unregistered) return undefined;
+    if (this.#unloaded) return this.#unloading;
     const devices = this.parents.flatMap((parent) => [...parent.children.values()]);
     if (devices.some((device) => device.inUse)) throw new Errno('EAGAIN', `a device of ${this.driver.name} is open`);
-    this.#unregistered = true;
+    this.#unloaded = true;
+    for (const parent of this.parents) parent.leaving = true;
     for (const parent of this.parents) parent.log('MDEV: Unregistering');
     const waits = devices.map((device) => this.core.remove(device)).filter((wait) => wait !== undefined);
-    if (waits.length === 0) return this.#unloaded();
-    return Promise.all(waits).then(() => this.#unloaded());
+    if (waits.length === 0) return this.#finish();
+    this.#unloading = Promise.all(waits).then(() => this.#finish());
+    return this.#unloading;
   }
 
-  #unloaded(): void {
+  #finish(): void {
     const { core } = this;
     const { machine, bus } = core;
     for (const parent of this.parents) {

@@ -101,7 +101,7 @@ describe('parseCreate()', () => {
   it('makes the name lower case and does not look at the 37th byte', () => {
     assert.equal(parseCreate(Buffer.from(`${uuid}x`)), uuid.toLowerCase());
   });
-  const bad = [['35 bytes', uuid.slice(1)], ['38 bytes', `${uuid}\n\n`], ['no hexadecimal digit', uuid.replace('f', 'g')]] as const;
+  const bad = [['35 bytes', uuid.slice(1)], ['38 bytes', `${uuid}\n\n`], ['no digit', uuid.replace('f', 'g')]] as const;
   for (const [what, text] of bad) {
     it(`rejects ${what} with EINVAL`, () =>
       assert.throws(() => parseCreate(Buffer.from(text)), (error) => isErrno(error, 'EINVAL')));

@@ -188,6 +188,23 @@ describe('unloading the driver', () => {
     assert.deepEqual(await answers(), wanted);
   });
 
+  it('while an attribute is being read waits for it; creating is ENODEV meanwhile, unregister() waits for the same end', async () => {
+    const bench = new Bench();
+    const registration = bench.load();
+    await bench.create(UUID);
+    const node = bench.walk(`${DEVICE}/uevent`);
+    bench.machine.tree.active.get(node);
+    let ended = 0;
+    const both = [registration.unregister(), registration.unregister()].map((one) => Promise.resolve(one).then(() => ended++));
+    await settle();
+    assert.equal(ended, 0);
+    assert.equal(await errnoOf(() => bench.create('a0000000-0000-4000-8000-000000000002')), 'ENODEV');
+    bench.machine.tree.active.put(node);
+    await Promise.all(both);
+    assert.equal(bench.exists(PARENT), false);
+    assert.doesNotThrow(() => bench.load());
+  });
+
   it('registerDriver() rejects a second driver of the same name with EEXIST', async () => {
     const bench = new Bench();
     bench.load();

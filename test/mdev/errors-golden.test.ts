@@ -47,7 +47,9 @@ async function prepare(bench: Bench, record: GoldenRecord): Promise<void> {
   if (path.endsWith('/create') && number(record, 'ret') > 0) {
     const made = Buffer.from(input(record)).toString('latin1').slice(0, 36).toLowerCase();
     const left = [...(record['type1_devices'] as string[]), ...(record['type2_devices'] as string[])];
-    for (const uuid of bench.core.devices.keys()) if (uuid === made || !left.includes(uuid)) await bench.echo('1', `${PARENT}/${uuid}/remove`);
+    for (const uuid of bench.core.devices.keys()) {
+      if (uuid === made || !left.includes(uuid)) await bench.echo('1', `${PARENT}/${uuid}/remove`);
+    }
   }
   if (/^unbind/.test(String(record['what'])) && bench.core.devices.size === 0) await bench.create(FIRST);
 }
