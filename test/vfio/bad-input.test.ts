@@ -114,6 +114,17 @@ describe('sizes and counts that are claimed', () => {
     assert.deepEqual(bench.state(), before);
   });
 
+  it('SET_IRQS knows one interrupt at the index of migration_block', async () => {
+    const bench = await Bench.open();
+    expect0(await bench.client.ioctl(bench.fds.device, abi.VFIO_DEVICE_GET_INFO, abi.vfio_device_info.encode({ argsz: 16 })));
+    for (const [start, count, errno] of [[0, 1, '0'], [0, 2, 'EINVAL'], [1, 1, 'EINVAL'], [1, 0, 'EINVAL']] as const) {
+      const flags = abi.VFIO_IRQ_SET_DATA_BOOL | abi.VFIO_IRQ_SET_ACTION_TRIGGER;
+      const header = abi.vfio_irq_set.encode({ argsz: 64, flags, index: abi.VFIO_PCI_NUM_IRQS, start, count });
+      const result = await bench.client.ioctl(bench.fds.device, abi.VFIO_DEVICE_SET_IRQS, Buffer.concat([header, new Uint8Array(44)]));
+      assert.equal(result.errno, errno, `${start} ${count}`);
+    }
+  });
+
   it('bitmaps and ranges up to the largest are refused without a look at them', async () => {
     const bench = await Bench.open();
     const { client, fds } = bench;

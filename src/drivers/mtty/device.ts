@@ -148,7 +148,8 @@ export class MttyDevice implements VfioDeviceOps, MigratableDevice {
   /** The driver takes the number of indexes for the number of interrupts in each; what is too many it finds out later. */
   #interruptsOf(index: number): number | undefined {
     if (index >= NUM_IRQS) return undefined;
-    return this.#card.infoAsked ? VFIO_PCI_NUM_IRQS : 0;
+    if (!this.#card.infoAsked) return 0;
+    return index === MIGRATION_BLOCK_IRQ_INDEX ? BLOCKER_IRQ.count : VFIO_PCI_NUM_IRQS;
   }
 }
 
