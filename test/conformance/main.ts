@@ -8,6 +8,7 @@ import type { GoldenKernel } from '../golden/load.js';
 import { AREAS, readRecords, saveRecords } from './lib/areas.js';
 import type { Area, AreaRun } from './lib/areas.js';
 import { loadExpected } from './lib/expected.js';
+import type { ExpectedDifference } from './lib/expected.js';
 import { startLab } from './lib/lab.js';
 import { judge, lines } from './lib/report.js';
 
@@ -44,6 +45,7 @@ async function main(): Promise<number> {
   if (unknown !== undefined) throw new TypeError(`unknown area ${unknown}: use ${AREAS.map(({ name }) => name).join(', ')}`);
 
   const expected = loadExpected(new URL('./', import.meta.url));
+  const used = new Set<ExpectedDifference>();
   let unexplained = 0;
   for (const area of AREAS.filter(({ name }) => values.area?.includes(name) ?? true)) {
     const golden = recording as GoldenKernel;
@@ -52,7 +54,12 @@ async function main(): Promise<number> {
     const result = judge(area, golden, run, expected);
     if (values.json) for (const section of result.sections) for (const row of section.unexplained) console.log(JSON.stringify(row));
     else for (const line of lines(result)) console.log(line);
+    for (const row of result.used) used.add(row);
     unexplained += result.problems.length + result.sections.reduce((sum, section) => sum + section.unexplained.length, 0);
+  }
+  const complete = values.area === undefined && values.section === undefined && recording === 'k2';
+  if (complete && !values.json) {
+    for (const row of expected) if (!used.has(row)) console.log(`explains nothing any more: ${JSON.stringify(row)}`);
   }
   if (!values.json) console.log(unexplained === 0 ? 'no unexplained differences' : `${unexplained} unexplained differences`);
   return unexplained === 0 ? 0 : 1;

@@ -49,21 +49,27 @@ export interface AreaOptions {
  */
 const NOT_COMPARABLE_SECTIONS: readonly string[] = ['uevents-module', 'unload', 'resuming-reopen', 'uevents', 'fs'];
 
+/** The same kernel without iommufd, or with it: what does not depend on that is as in either. */
+const OTHER_CONFIGURATION: Readonly<Record<GoldenKernel, GoldenKernel>> = { k2: 'stock', stock: 'k2', k72: 's72', s72: 'k72' };
+
 interface ProbeAreaOptions {
   readonly file: GoldenFile;
   readonly probe: Probe;
   readonly limit: number;
+  /** What depends on the kernel's configuration, not on VFIO's, is right as in either. */
+  readonly eitherConfiguration?: boolean;
   /** Each section gets slots that nobody has used: a slot keeps its file position when it is closed in one of two processes. */
   readonly freshSlots?: boolean;
 }
 
-function probeArea(name: string, { file, probe, limit, freshSlots = false }: ProbeAreaOptions): Area {
+function probeArea(name: string, { file, probe, limit, eitherConfiguration = false, freshSlots = false }: ProbeAreaOptions): Area {
   const golden: Area['golden'] = (kernel, options) =>
     loadGolden(file, { kernel, sec: options.section }).filter((record) => !NOT_COMPARABLE_SECTIONS.includes(record.sec));
   return {
     name,
     limit,
     golden,
+    ...(eitherConfiguration ? { alternatives: (kernel) => [golden(OTHER_CONFIGURATION[kernel], {})] } : {}),
     run: async (lab, kernel, options) => {
       const records = golden(kernel, options);
       const sections = freshSlots ? [...new Set(records.map(({ sec }) => sec))] : [options.section];
@@ -105,9 +111,6 @@ const TREE_PHASES: readonly { readonly phase: string; readonly create?: readonly
   { phase: 'all-removed', remove: SECOND },
 ];
 
-/** The same kernel without iommufd, or with it: what does not depend on that is as in either. */
-const OTHER_CONFIGURATION: Readonly<Record<GoldenKernel, GoldenKernel>> = { k2: 'stock', stock: 'k2', k72: 's72', s72: 'k72' };
-
 const treeArea: Area = {
   name: 'tree',
   byPath: true,
@@ -133,7 +136,7 @@ const treeArea: Area = {
 export const AREAS: readonly Area[] = [
   treeArea,
   probeArea('mdev', { file: 'mdev-errors', probe: 'probe-mdev', limit: 60 }),
-  probeArea('kernfs', { file: 'kernfs-semantics', probe: 'probe-kernfs', limit: 60 }),
+  probeArea('kernfs', { file: 'kernfs-semantics', probe: 'probe-kernfs', limit: 60, eitherConfiguration: true }),
   probeArea('vfio', { file: 'vfio-conversation', probe: 'probe-vfio', limit: 30, freshSlots: true }),
   probeArea('migration', { file: 'migration-fsm', probe: 'probe-mig', limit: 30, freshSlots: true }),
 ];

@@ -65,6 +65,15 @@ function align(kernel: readonly GoldenRecord[], lab: readonly ObservedRecord[]):
   return pairs;
 }
 
+/** As align(); an answer is also compared with its partners in the alternatives. */
+function pairInOrder(
+  kernel: readonly GoldenRecord[], lab: readonly ObservedRecord[], alternatives: readonly (readonly GoldenRecord[])[],
+): Comparable[] {
+  const partners = alternatives.map((records) => new Map(align(records, lab).map(({ kernels, lab: answer }) => [answer, kernels[0]])));
+  return align(kernel, lab).map((pair) =>
+    pair.lab === undefined ? pair : { ...pair, kernels: [...pair.kernels, ...partners.map((records) => records.get(pair.lab))] });
+}
+
 /** How many records to leave out on either side until both go on alike; 0, 0 takes the two for the same with other inputs. */
 function nearestMeeting(left: readonly string[], right: readonly string[], i: number, j: number): [number, number] {
   for (let distance = 1; distance < WINDOW; distance++) {
@@ -76,10 +85,7 @@ function nearestMeeting(left: readonly string[], right: readonly string[], i: nu
   return [0, 0];
 }
 
-/**
- * Entries of a tree have a path of their own: they are paired by it, wherever they come. `alternatives` are recordings of the same
- * kernel in another configuration; an entry is right when it is as in one of them.
- */
+/** Entries of a tree have a path of their own: they are paired by it, wherever they come. */
 function pairByPath(
   kernel: readonly GoldenRecord[], lab: readonly ObservedRecord[], alternatives: readonly (readonly GoldenRecord[])[],
 ): Comparable[] {
@@ -91,7 +97,7 @@ function pairByPath(
   return [...names].map((name) => ({ kernels: recordings.map((records) => records.get(name)), lab: answers.get(name) }));
 }
 
-/** The differences of one record. */
+/** The differences of one record: what is as in one of the recordings is none. */
 function differencesOf({ kernels, lab }: Comparable): Difference[] {
   const recorded = kernels.filter((record) => record !== undefined);
   const at = recorded[0] ?? lab;
@@ -113,13 +119,14 @@ const notComparable = (record: GoldenRecord): readonly string[] =>
 export interface CompareOptions {
   /** Entries are paired by their path, not by order. */
   readonly byPath?: boolean | undefined;
-  /** With byPath: other recordings, each as good as the first. */
+  /** Other recordings, each as good as the first. */
   readonly alternatives?: readonly (readonly GoldenRecord[])[] | undefined;
 }
 
 /** Compares one section of one phase. */
 export function compareSection(kernel: readonly GoldenRecord[], lab: readonly ObservedRecord[], options: CompareOptions = {}): Comparison {
-  const pairs = options.byPath === true ? pairByPath(kernel, lab, options.alternatives ?? []) : align(kernel, lab);
+  const alternatives = options.alternatives ?? [];
+  const pairs = options.byPath === true ? pairByPath(kernel, lab, alternatives) : pairInOrder(kernel, lab, alternatives);
   let [same, different] = [0, 0];
   const differences: Difference[] = [];
   for (const pair of pairs) {
