@@ -87,7 +87,8 @@ export class MdevCore {
 
   /**
    * mdev_device_create(). `uuid` in any case. Throws EINVAL for what is no UUID, EEXIST for a UUID that any device of the
-   * machine has, ENODEV while the driver is being unloaded, ENOSPC (or what else the driver says) when nothing is left; then nothing has changed.
+   * machine has, ENODEV while the driver is being unloaded, ENOSPC (or what else the driver says) when nothing is left; then
+   * nothing has changed.
    */
   create(type: MdevType, uuid: string): MdevDevice {
     const name = uuid.toLowerCase();

@@ -188,7 +188,7 @@ describe('unloading the driver', () => {
     assert.deepEqual(await answers(), wanted);
   });
 
-  it('while an attribute is being read waits for it; creating is ENODEV meanwhile, unregister() waits for the same end', async () => {
+  it('while an attribute is being read waits for it; creating is ENODEV meanwhile, a second call waits too', async () => {
     const bench = new Bench();
     const registration = bench.load();
     await bench.create(UUID);
