@@ -23,9 +23,6 @@ const KNOWN_FLAGS =
   VFIO_DEVICE_FEATURE_MASK | VFIO_DEVICE_FEATURE_GET | VFIO_DEVICE_FEATURE_SET | VFIO_DEVICE_FEATURE_PROBE;
 const OPERATIONS = VFIO_DEVICE_FEATURE_GET | VFIO_DEVICE_FEATURE_SET;
 
-/** Numbers of the features that VFIO itself may answer, for tests that walk the table. */
-export const standardFeatures: readonly number[] = [...STANDARD_FEATURES.keys()];
-
 export function deviceFeature(device: VfioDevice, request: FileRequest, argument: bigint): Awaitable<number> {
   const head = copyHead(request.caller, argument);
   const { argsz, flags } = vfio_device_feature.decode(head);
