@@ -5,7 +5,9 @@
 import { Errno, isErrno } from '../src/abi/errno.js';
 import type { Caller, CallerMemory, OwnedFd } from '../src/kernfs/caller.js';
 import type { OpenFile } from '../src/kernfs/file.js';
-import { readFdInfo, readProcessMemory, takeProcessFd, threadGroupOf, threadName, writeProcessMemory } from '../src/sys/process.js';
+import {
+  readFdInfo, readProcessMemory, takeProcessFd, threadGroupOf, threadName, writeProcessMemory,
+} from '../src/sys/process.js';
 import type { FdInfo } from '../src/sys/process.js';
 import { warn } from '../src/trace/trace.js';
 

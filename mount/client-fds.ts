@@ -8,7 +8,7 @@ import { io } from '../src/abi/ioctl.js';
 import { ioctlFdAsync } from '../src/sys/io.js';
 import { readFdInfo, takeProcessFd } from '../src/sys/process.js';
 import type { FdInfo } from '../src/sys/process.js';
-import type { InodeMark } from './encode.js';
+import type { ClientView } from './encode.js';
 import type { Handle } from './handles.js';
 
 /** open(2) flag: such a descriptor is a path, not an open file. */
@@ -17,12 +17,12 @@ const O_PATH = 0o10000000;
 const PROBE = io(0xfd, 0xfd);
 
 export class ClientFds {
-  readonly #mark: InodeMark;
+  readonly #view: ClientView;
   /** Running probes by their random argument. */
   readonly #probes = new Map<bigint, (handle: Handle) => void>();
 
-  constructor(mark: InodeMark) {
-    this.#mark = mark;
+  constructor(view: ClientView) {
+    this.#view = view;
   }
 
   /** The lab's inode behind a descriptor; undefined when it is not open, or not ours, or may not be looked at. */
@@ -36,7 +36,7 @@ export class ClientFds {
   }
 
   inodeOf(info: FdInfo): number | undefined {
-    return (info.flags & O_PATH) === 0 ? this.#mark.inside(info.ino) : undefined;
+    return (info.flags & O_PATH) === 0 ? this.#view.inside(info.ino) : undefined;
   }
 
   /** Whether the process has that inode at any descriptor; numbers for which `skip` is true are not looked at. */

@@ -39,12 +39,32 @@ function putTime(out: Uint32Array, secondsWord: number, nanosecondsWord: number,
   out[nanosecondsWord] = nanoseconds;
 }
 
+/** The user that the lab's files belong to while nobody called chown. */
+export interface Owner {
+  readonly uid: number;
+  readonly gid: number;
+}
+
 /**
- * Inode numbers as clients see them: the upper word marks this lab, so that a number in /proc/<pid>/fdinfo belongs to a file
- * of ours or to none.
+ * How nodes look to clients. Inode numbers get an upper word that marks this lab, so that a number in /proc/<pid>/fdinfo belongs
+ * to a file of ours or to none. What belongs to root belongs to the lab's owner: an ordinary user's lab would be of no use to
+ * them if root's files in it were not theirs.
  */
-export class InodeMark {
+export class ClientView {
   readonly #mark = 1 + Math.trunc(Math.random() * ((1 << 20) - 1));
+  readonly #owner: Owner;
+
+  constructor(owner: Owner = { uid: 0, gid: 0 }) {
+    this.#owner = owner;
+  }
+
+  uid(uid: number): number {
+    return uid === 0 ? this.#owner.uid : uid;
+  }
+
+  gid(gid: number): number {
+    return gid === 0 ? this.#owner.gid : gid;
+  }
 
   /** The upper word. */
   get high(): number {
@@ -62,10 +82,10 @@ export class InodeMark {
 }
 
 /** struct fuse_attr */
-export function putAttr(out: Uint32Array, base: number, node: Node, mark: InodeMark): void {
+export function putAttr(out: Uint32Array, base: number, node: Node, view: ClientView): void {
   const stat = node.stat();
   out[base + ATTR.ino] = stat.ino;
-  out[base + ATTR.ino + 1] = mark.high;
+  out[base + ATTR.ino + 1] = view.high;
   put64(out, base + ATTR.size, stat.size);
   put64(out, base + ATTR.blocks, stat.blocks);
   putTime(out, base + ATTR.atime, base + ATTR.atimensec, stat.atime);
@@ -73,30 +93,30 @@ export function putAttr(out: Uint32Array, base: number, node: Node, mark: InodeM
   putTime(out, base + ATTR.ctime, base + ATTR.ctimensec, stat.ctime);
   out[base + ATTR.mode] = stat.mode;
   out[base + ATTR.nlink] = stat.nlink;
-  out[base + ATTR.uid] = stat.uid;
-  out[base + ATTR.gid] = stat.gid;
+  out[base + ATTR.uid] = view.uid(stat.uid);
+  out[base + ATTR.gid] = view.gid(stat.gid);
   out[base + ATTR.rdev] = 0;
   out[base + ATTR.blksize] = PAGE_SIZE;
   out[base + ATTR.flags] = 0;
 }
 
 /** struct fuse_entry_out. `entrySeconds` is how long the name may be kept. */
-export function putEntry(out: Uint32Array, base: number, node: Node, mark: InodeMark, entrySeconds: number): void {
+export function putEntry(out: Uint32Array, base: number, node: Node, view: ClientView, entrySeconds: number): void {
   put64(out, base + ENTRY.nodeid, node.ino);
   put64(out, base + ENTRY.generation, 0);
   put64(out, base + ENTRY.entry_valid, entrySeconds);
   put64(out, base + ENTRY.attr_valid, LONG);
   out[base + ENTRY.entry_valid_nsec] = 0;
   out[base + ENTRY.attr_valid_nsec] = 0;
-  putAttr(out, base + ENTRY.attr, node, mark);
+  putAttr(out, base + ENTRY.attr, node, view);
 }
 
 /** struct fuse_attr_out */
-export function putAttrOut(out: Uint32Array, base: number, node: Node, mark: InodeMark): void {
+export function putAttrOut(out: Uint32Array, base: number, node: Node, view: ClientView): void {
   put64(out, base + ATTR_OUT.attr_valid, LONG);
   out[base + ATTR_OUT.attr_valid_nsec] = 0;
   out[base + ATTR_OUT.dummy] = 0;
-  putAttr(out, base + ATTR_OUT.attr, node, mark);
+  putAttr(out, base + ATTR_OUT.attr, node, view);
 }
 
 export const ENTRY_WORDS = fuse_entry_out.size / WORD;

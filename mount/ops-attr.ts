@@ -20,7 +20,7 @@ const MAX_SIZE = 0x7fffffff;
 
 /** Also of removed nodes: fstat on an open file keeps working. */
 export function getattr(session: Session, request: Request): void {
-  putAttrOut(session.replies.words, BODY, session.node(request.nodeid), session.mark);
+  putAttrOut(session.replies.words, BODY, session.node(request.nodeid), session.view);
   session.replies.send(request, fuse_attr_out.size);
 }
 
@@ -34,8 +34,9 @@ export function statx(session: Session, request: Request): void {
     attr_valid: BigInt(LONG),
     stat: {
       ...fuse_statx_out.decode(new Uint8Array(fuse_statx_out.size)).stat,
-      mask: STATX_BASIC_STATS, blksize: PAGE_SIZE, nlink: stat.nlink, uid: stat.uid, gid: stat.gid, mode: stat.mode,
-      ino: BigInt(session.mark.outside(stat.ino)), size: BigInt(stat.size), blocks: BigInt(stat.blocks),
+      mask: STATX_BASIC_STATS, blksize: PAGE_SIZE, nlink: stat.nlink, mode: stat.mode,
+      uid: session.view.uid(stat.uid), gid: session.view.gid(stat.gid),
+      ino: BigInt(session.view.outside(stat.ino)), size: BigInt(stat.size), blocks: BigInt(stat.blocks),
       atime: time(stat.atime), mtime: time(stat.mtime), ctime: time(stat.ctime),
     },
   });

@@ -32,7 +32,7 @@ function putDirent(session: Session, entry: ReaddirEntry, at: number, limit: num
   const end = Math.ceil((at * WORD + fuse_dirent.size + name.length) / FUSE_DIRENT_ALIGN) * FUSE_DIRENT_ALIGN;
   if (end > limit) return undefined;
   out[at + DIRENT.ino] = entry.ino;
-  out[at + DIRENT.ino + 1] = session.mark.high;
+  out[at + DIRENT.ino + 1] = session.view.high;
   put64(out, at + DIRENT.off, entry.next);
   out[at + DIRENT.namelen] = name.length;
   out[at + DIRENT.type] = direntType(entry.kind);
@@ -57,7 +57,7 @@ function list(session: Session, request: Request, plus: boolean): void {
       // A nodeid of 0 means: no lookup was done. The kernel takes no count on "." and ".." either.
       if (node === undefined) replies.words.fill(0, at, at + ENTRY_WORDS);
       else {
-        putEntry(replies.words, at, node, session.mark, session.entrySeconds(node));
+        putEntry(replies.words, at, node, session.view, session.entrySeconds(node));
         found.push(node);
       }
     }

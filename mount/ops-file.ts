@@ -3,6 +3,7 @@ import { ERRNO, Errno } from '../src/abi/errno.js';
 import { FileNode } from '../src/kernfs/file-node.js';
 import type { Awaitable, OpenFile } from '../src/kernfs/file.js';
 import type { Node } from '../src/kernfs/node.js';
+import { tracing } from '../src/trace/trace.js';
 import {
   FOPEN_DIRECT_IO, FOPEN_NOFLUSH, FOPEN_PARALLEL_DIRECT_WRITES, FUSE_POLL_SCHEDULE_NOTIFY, IN_BODY, OUT_BODY, fuse_flush_in,
   fuse_ioctl_in, fuse_ioctl_out, fuse_open_in, fuse_poll_in, fuse_poll_out, fuse_read_in, fuse_release_in, fuse_write_in, words,
@@ -12,6 +13,7 @@ import { releaseFile } from './handles.js';
 import type { Request } from './request.js';
 import type { Session } from './session.js';
 import { SlotFile } from './slots.js';
+import { traceIoctl, traceTransfer } from './trace-io.js';
 
 const OPEN = words(fuse_open_in, IN_BODY);
 const READ = words(fuse_read_in, IN_BODY);
@@ -28,6 +30,7 @@ const FLUSH = words(fuse_flush_in, IN_BODY);
 const O_DIRECT = process.arch === 'arm64' ? 0o200000 : 0o40000;
 /** EPOLLIN | EPOLLOUT | EPOLLRDNORM | EPOLLWRNORM: what a file without poll answers (include/linux/poll.h). */
 const DEFAULT_POLLMASK = 0x145;
+const EMPTY = new Uint8Array(0);
 
 /** Who answers on this handle: the file, or what is bound to the slot. */
 function target(handle: Handle): OpenFile {
@@ -67,7 +70,10 @@ export function read(session: Session, request: Request): void | Promise<void> {
   if (file.read === undefined) throw new Errno('EINVAL');
   request.flags = message.u32(READ.flags);
   const size = message.u32(READ.size);
-  const data = file.read(request, message.u64(READ.offset), size);
+  const offset = message.u64(READ.offset);
+  const data = tracing('vfio')
+    ? traceTransfer(request, file, 'read', offset, size, () => file.read?.(request, offset, size) ?? EMPTY, (bytes) => bytes.length)
+    : file.read(request, offset, size);
   if (data instanceof Promise) return data.then((bytes) => session.replies.bytes(request, atMost(bytes, size)));
   session.replies.bytes(request, atMost(data, size));
 }
@@ -83,7 +89,10 @@ export function write(session: Session, request: Request): void | Promise<void> 
   if (file.write === undefined) throw new Errno('EINVAL');
   request.flags = message.u32(WRITE.flags);
   const data = message.bytes(WRITE_DATA, message.u32(WRITE.size));
-  const count = file.write(request, message.u64(WRITE.offset), data);
+  const offset = message.u64(WRITE.offset);
+  const count = tracing('vfio')
+    ? traceTransfer(request, file, 'write', offset, data.length, () => file.write?.(request, offset, data) ?? 0, (bytes) => bytes)
+    : file.write(request, offset, data);
   if (count instanceof Promise) return count.then((size) => session.written(request, size));
   return session.written(request, count);
 }
@@ -104,7 +113,9 @@ export function ioctl(session: Session, request: Request): void | Promise<void> 
   request.flags = handle.flags;
   let result: Awaitable<number>;
   try {
-    result = file.ioctl(request, command, argument);
+    result = tracing('vfio')
+      ? traceIoctl(request, file, command, argument, () => file.ioctl?.(request, command, argument) ?? 0)
+      : file.ioctl(request, command, argument);
   } catch (error) {
     return ioctlFailed(session, request, error);
   }

@@ -27,7 +27,7 @@ export function lookup(session: Session, request: Request): void {
   const node = name === '..' ? dir.parent : name === '.' ? dir : dir.lookup(name);
   if (node === undefined) throw new Errno('ENOENT');
   session.inodes.remember(node);
-  putEntry(session.replies.words, BODY, node, session.mark, session.entrySeconds(node));
+  putEntry(session.replies.words, BODY, node, session.view, session.entrySeconds(node));
   session.replies.send(request, fuse_entry_out.size);
 }
 

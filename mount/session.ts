@@ -15,7 +15,8 @@ import { DenialLog } from './caller.js';
 import type { Clients, DenialReason } from './caller.js';
 import type { Channel } from './channel.js';
 import { ClientFds } from './client-fds.js';
-import { InodeMark, LONG } from './encode.js';
+import { ClientView, LONG } from './encode.js';
+import type { Owner } from './encode.js';
 import { Handles } from './handles.js';
 import { Inodes } from './inodes.js';
 import { HEADER, Message } from './message.js';
@@ -32,12 +33,14 @@ export interface SessionOptions {
    * `security.capability` at every open with O_TRUNC, which makes each `echo >` one request longer.
    */
   readonly xattrs: boolean;
+  /** Who owns what belongs to root. Default: root. */
+  readonly owner: Owner;
 }
 
 export class Session implements Clients {
   readonly options: SessionOptions;
   readonly message = new Message();
-  readonly mark = new InodeMark();
+  readonly view: ClientView;
   readonly replies: Replies;
   readonly notices: Notices;
   readonly inodes: Inodes;
@@ -60,13 +63,14 @@ export class Session implements Clients {
   #settingAttributes = false;
 
   constructor(tree: Tree, channel: Channel, options: Partial<SessionOptions> = {}) {
-    this.options = { xattrs: options.xattrs ?? false };
+    this.options = { xattrs: options.xattrs ?? false, owner: options.owner ?? { uid: 0, gid: 0 } };
+    this.view = new ClientView(this.options.owner);
     this.#tree = tree;
     this.#channel = channel;
     this.replies = new Replies(channel);
     this.notices = new Notices(channel);
     this.inodes = new Inodes(tree.root);
-    this.clientFds = new ClientFds(this.mark);
+    this.clientFds = new ClientFds(this.view);
     this.slots = new Slots(tree.root, this.clientFds);
     this.whenEnded = new Promise((resolve) => { this.#resolveEnded = resolve; });
     this.whenReady = new Promise((resolve) => { this.#resolveReady = resolve; });

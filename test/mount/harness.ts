@@ -1,6 +1,9 @@
 /** A session over the in-memory kernel, with typed requests. */
 import assert from 'node:assert/strict';
+import type { Dir } from '../../src/kernfs/dir.js';
+import type { FileRequest, OpenFile } from '../../src/kernfs/file.js';
 import { Tree } from '../../src/kernfs/tree.js';
+import { setLogSink } from '../../src/trace/trace.js';
 import { AdaptivePoll } from '../../mount/adaptive-poll.js';
 import {
   fuse_dirent, fuse_entry_out, fuse_flush_in, fuse_getattr_in, fuse_ioctl_in, fuse_open_in, fuse_open_out, fuse_poll_in, fuse_read_in,
@@ -95,4 +98,30 @@ export function dirents(payload: Uint8Array, plus = false): Dirent[] {
     at = Math.ceil((start + namelen) / 8) * 8;
   }
   return entries;
+}
+
+/** An open file with only these operations. */
+export function file(operations: Partial<OpenFile> = {}): OpenFile {
+  return { kind: 'test', release: () => undefined, ...operations };
+}
+
+/** A tree with /dir/file, whose open() gives the file, and /dir/link. */
+export function treeWith(make: (request: FileRequest) => OpenFile | Promise<OpenFile>): { tree: Tree; dir: Dir } {
+  const tree = new Tree();
+  const dir = tree.root.addDir('dir');
+  tree.addFile(dir, 'file', 0o644, make);
+  tree.addSymlink(dir, 'link', 'file');
+  return { tree, dir };
+}
+
+/** Runs with the log collected instead of printed. */
+export async function logged(run: () => Promise<void>): Promise<string[]> {
+  const lines: string[] = [];
+  const former = setLogSink((event) => lines.push(`${event.level} ${String(event.fields['message'])} ${String(event.fields['error'])}`));
+  try {
+    await run();
+  } finally {
+    setLogSink(former);
+  }
+  return lines;
 }

@@ -1,0 +1,55 @@
+/** Trace events of ioctls, reads and writes on VFIO files, in the order in which they were answered. Only called when asked for. */
+import { isErrno } from '../src/abi/errno.js';
+import { describeIoctl } from '../src/abi/ioctl-names.js';
+import type { Awaitable, OpenFile } from '../src/kernfs/file.js';
+import { trace } from '../src/trace/trace.js';
+import type { Request } from './request.js';
+
+const KINDS = new Set(['vfio-device', 'migration-saving', 'migration-resuming']);
+
+function pidOf(request: Request): number {
+  try {
+    return request.caller.pid;
+  } catch {
+    return 0;
+  }
+}
+
+/** `done` gets the value, or the errno's name. */
+function watch<T>(run: () => Awaitable<T>, done: (result: string) => void, show: (value: T) => string): Awaitable<T> {
+  const failed = (error: unknown): never => {
+    done(isErrno(error) ? error.code : String(error));
+    throw error;
+  };
+  const passed = (value: T): T => {
+    done(show(value));
+    return value;
+  };
+  let result: Awaitable<T>;
+  try {
+    result = run();
+  } catch (error) {
+    return failed(error);
+  }
+  return result instanceof Promise ? result.then(passed, failed) : passed(result);
+}
+
+export function traceIoctl(request: Request, file: OpenFile, command: number, argument: bigint, run: () => Awaitable<number>): Awaitable<number> {
+  return watch(run, (result) => {
+    const text = describeIoctl(file.kind, command, (offset, length) => {
+      try {
+        return request.caller.read(argument + BigInt(offset), length);
+      } catch {
+        return undefined;
+      }
+    });
+    if (text !== undefined) trace('vfio.ioctl', { file: file.label ?? file.kind, command: text, pid: pidOf(request), result });
+  }, String);
+}
+
+export function traceTransfer<T>(
+  request: Request, file: OpenFile, operation: 'read' | 'write', offset: number, size: number, run: () => Awaitable<T>, length: (value: T) => number,
+): Awaitable<T> {
+  if (!KINDS.has(file.kind)) return run();
+  return watch(run, (result) => trace('vfio.io', { file: file.label ?? file.kind, operation, pid: pidOf(request), offset, size, result }), (value) => String(length(value)));
+}
