@@ -105,6 +105,8 @@ async function story(scratch: string, labDir: string): Promise<void> {
     await qemu.execute('migrate-set-parameters', { 'max-bandwidth': BANDWIDTH, 'downtime-limit': 300 });
     observer.states.length = 0;
     const saving = lab.next('state', ({ uuid, to: state }) => uuid === SOURCE_UUID && state === 'PRE_COPY', AbortSignal.timeout(20_000));
+    const resumed = lab.next('state', ({ uuid, to: state }) => uuid === TARGET_UUID && state === 'RUNNING', AbortSignal.timeout(60_000));
+    resumed.catch(() => undefined);
     await qemu.execute('migrate', { uri: incoming });
     await saving;
     const began = performance.now();
@@ -122,7 +124,7 @@ async function story(scratch: string, labDir: string): Promise<void> {
     const info = await qemu.execute('query-migrate');
     say(`the migration ${String(end.data['status'])} after ${((performance.now() - began) / 1000).toFixed(2)} s`);
     if (info.status !== 'completed') throw new Error(info['error-desc'] ?? 'the migration failed');
-    await peer.event(20, 'RESUME at the target', ({ event }) => event === 'RESUME');
+    await resumed;
     sub(`QEMU moved ${info.vfio?.transferred ?? 0} device bytes`);
     sub(`source: RUNNING ${observer.states.map((state) => `-> ${state}`).join(' ')}`);
     sub(`target: ${other.states.slice(other.states.indexOf('RESUMING')).map((state) => `${state} `).join('-> ').trim()}`);
