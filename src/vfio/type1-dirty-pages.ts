@@ -8,7 +8,7 @@ import type { Awaitable, FileRequest } from '../kernfs/file.js';
 import { IOVA_MAX } from '../iommufd/iova-map.js';
 import { copyArgument, copyStruct } from './ioctl.js';
 import type { Type1 } from './type1.js';
-import { checkBitmap, PAGE_SIZE, reportMapping } from './type1-dirty.js';
+import { checkBitmap, inTurns, PAGE_SIZE, reportMapping } from './type1-dirty.js';
 
 /** Version 1 has no dirty tracking: EACCES before anything is looked at. */
 export function dirtyPages(iommu: Type1, request: FileRequest, argument: bigint): Awaitable<number> {
@@ -41,18 +41,6 @@ function getBitmap(iommu: Type1, request: FileRequest, argument: bigint): Awaita
   iommu.checkNotSplit(iova, last);
   const memory = request.caller.memory();
   const mappings = iommu.space.maps.overlapping(iova, last);
-  // Most ranges have one mapping and a small bitmap: answered without a turn of the event loop.
-  for (let n = 0; n < mappings.length; n++) {
-    const mapping = mappings[n];
-    if (mapping === undefined) continue;
-    const wait = reportMapping(log, mapping, iova, memory, bitmap.data);
-    if (wait !== undefined) return rest(wait, n + 1);
-  }
-  return 0;
-
-  async function rest(wait: Promise<void>, next: number): Promise<number> {
-    await wait;
-    for (const mapping of mappings.slice(next)) await reportMapping(log as NonNullable<typeof log>, mapping, iova, memory, bitmap.data);
-    return 0;
-  }
+  const done = inTurns(mappings, (mapping) => reportMapping(log, mapping, iova, memory, bitmap.data));
+  return done === undefined ? 0 : done.then(() => 0);
 }

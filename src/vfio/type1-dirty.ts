@@ -78,11 +78,34 @@ export function reportMapping(
 
   async function rest(): Promise<void> {
     while (byte < end) {
-      await new Promise((resolve) => setImmediate(resolve));
+      await nextTurn();
       for (let n = 0; n < PIECES_PER_TURN && byte < end; n++) piece();
     }
   }
 }
+
+/** Mappings in one turn of the event loop. */
+const ITEMS_PER_TURN = 256;
+
+/** Runs `step` for every item in order, and lets others run in between; at once where there are few and none waits. */
+export function inTurns<T>(items: readonly T[], step: (item: T) => Awaitable<void>): Awaitable<void> {
+  for (const [n, item] of items.entries()) {
+    if (n === ITEMS_PER_TURN) return later(items.slice(n), step, nextTurn());
+    const wait = step(item);
+    if (wait !== undefined) return later(items.slice(n + 1), step, wait);
+  }
+  return undefined;
+}
+
+async function later<T>(items: readonly T[], step: (item: T) => Awaitable<void>, wait: Promise<void>): Promise<void> {
+  await wait;
+  for (const [n, item] of items.entries()) {
+    if (n > 0 && n % ITEMS_PER_TURN === 0) await nextTurn();
+    await step(item);
+  }
+}
+
+const nextTurn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
 function setBits(bits: Uint8Array, first: number, count: number): void {
   for (let bit = first; bit < first + count;) {

@@ -19,7 +19,7 @@ import { IOVA_MAX, IOVA_READ, IOVA_WRITE, lengthOf } from '../iommufd/iova-map.j
 import type { IovaMapping } from '../iommufd/iova-map.js';
 import { copyArgument, copyOut, copyStruct, ioctlTable } from './ioctl.js';
 import type { VfioKernelProfile } from './kernel-profile.js';
-import { checkBitmap, DIRTY_BITMAP_PAGES_MAX, PAGE_SHIFT, PAGE_SIZE, reportMapping } from './type1-dirty.js';
+import { checkBitmap, DIRTY_BITMAP_PAGES_MAX, inTurns, PAGE_SHIFT, PAGE_SIZE, reportMapping } from './type1-dirty.js';
 import type { UserBitmap } from './type1-dirty.js';
 import { dirtyPages } from './type1-dirty-pages.js';
 import { getInfo } from './type1-info.js';
@@ -188,12 +188,16 @@ async function unmapWithBitmap(
 ): Promise<bigint> {
   let unmapped = 0n;
   const memory = request.caller.memory();
-  for (const mapping of mappings) {
-    const { log } = iommu;
-    if (log !== undefined) await reportMapping(log, mapping, base, memory, bitmap.data);
+  const gone = (mapping: IovaMapping): void => {
     iommu.unmap(mapping);
     unmapped += lengthOf(mapping);
-  }
+  };
+  await inTurns(mappings, (mapping) => {
+    const told = iommu.log === undefined ? undefined : reportMapping(iommu.log, mapping, base, memory, bitmap.data);
+    if (told !== undefined) return told.then(() => gone(mapping));
+    gone(mapping);
+    return undefined;
+  });
   return unmapped;
 }
 

@@ -151,6 +151,34 @@ describe('type1 dirty tracking', () => {
     assert.ok(turns > 1, `${turns} turns`);
   });
 
+  it('reports 20,000 mappings in turns, and unmaps them with their bits', async () => {
+    const bench = await Bench.open();
+    const { iommu } = (bench.client.file(bench.container) as VfioContainerFile).container;
+    const memory = bench.client.caller.memory();
+    const vaddr = bench.client.caller.allocate(4096);
+    const mapAll = (): void => {
+      for (let n = 0n; n < 20_000n; n++) iommu?.map({ iova: n * PAGE, last: n * PAGE + PAGE - 1n, vaddr, prot: 3, memory });
+    };
+    mapAll();
+    await bench.start();
+    for (let n = 0n; n < 20_000n; n += 2n) bench.write(n * PAGE, 1);
+    let turns = 0;
+    const count = setInterval(() => turns++, 0);
+    const bits = await bench.get(0n, 20_000n);
+    assert.match(bits, /^(55){2500}0*$/);
+    bench.write(19_999n * PAGE, 1);
+    const data = bench.client.caller.allocate(2504);
+    const result = expect0(await bench.client.ioctl(bench.container, abi.VFIO_IOMMU_UNMAP_DMA, Buffer.concat([
+      abi.vfio_iommu_type1_dma_unmap.encode({ argsz: 48, flags: 1, iova: 0n, size: 20_000n * PAGE }),
+      abi.vfio_bitmap.encode({ pgsize: PAGE, size: 2504n, data }),
+    ])));
+    clearInterval(count);
+    assert.equal(abi.vfio_iommu_type1_dma_unmap.decode(result.bytes).size, 20_000n * PAGE);
+    assert.match(hex(bench.client.caller.read(data, 2504)), /^(00){2499}80(00){4}$/);
+    assert.ok(turns > 1, `${turns} turns`);
+    mapAll();
+  });
+
   it('START rejects a mapping beyond 8 TiB with EINVAL', async () => {
     const bench = await Bench.open();
     await bench.mapAt(0n, 1n << 44n, 0x1000n);
