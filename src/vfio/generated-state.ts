@@ -1,12 +1,14 @@
 /**
  * Generated device state: bytes that both ends can make, so that a stream of gigabytes needs no memory.
  *
- * The content at offset o is PATTERN[o mod PERIOD]. The period is a prime, so that no exchange of blocks of a usual size goes
- * unnoticed. In a stream the bytes are in records, between the driver's header and the rest of its state:
- * struct generated_record, then `length` bytes of content from `offset` on; a record of length 0 ends them. A device without
- * generated state has no records at all: its stream is the driver's own, byte for byte.
+ * The content at offset o is PATTERN[o mod PERIOD]. The period is a prime number of pages, so that an exchange of blocks of a usual
+ * size is noticed, and so that reads of whole pages begin at a page of ours: the kernel then copies pages, not pieces of two.
+ * In a stream the bytes are in records, between the driver's header and the rest of its state: struct generated_record, then
+ * `length` bytes of content from `offset` on; a record of length 0 ends them. A device without generated state has no records at
+ * all: its stream is the driver's own, byte for byte.
  */
 import { struct, u64 } from '../abi/layout.js';
+import { bigBuffer } from '../sys/big-buffer.js';
 
 /** "mdevsim1" read as a little-endian number. */
 const GENERATED_RECORD_MAGIC = 0x316d_6973_7665_646dn;
@@ -15,8 +17,8 @@ export const generated_record = struct('generated_record', { magic: u64, offset:
 /** Largest generated state, bytes. */
 export const GENERATED_STATE_MAX = 4 * 2 ** 30;
 
-/** Largest prime below 1 MiB, bytes. */
-const PERIOD = 1048573;
+/** Bytes; with RUN_MAX just below 2 MiB, one huge page. */
+const PERIOD = 251 * 4096;
 /** Longest run that can be had as one view, bytes; FUSE's largest read. */
 const RUN_MAX = 1 << 20;
 
@@ -24,7 +26,7 @@ let pattern: Uint8Array | undefined;
 
 function getPattern(): Uint8Array {
   if (pattern !== undefined) return pattern;
-  const made = new Uint8Array(PERIOD + RUN_MAX);
+  const made = bigBuffer(PERIOD + RUN_MAX);
   let x = 0x9e3779b9;
   for (let i = 0; i < PERIOD; i++) {
     x ^= x << 13;
