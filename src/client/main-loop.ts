@@ -21,7 +21,7 @@ export class MainLoop {
         try {
           resolve(await job());
         } catch (error) {
-          reject(error as Error);
+          reject(error instanceof Error ? error : new Error(String(error)));
         }
       });
       if (!this.#running) void this.#drain();

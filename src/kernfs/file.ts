@@ -20,6 +20,8 @@ export interface FileRequest {
 export interface OpenFile {
   /** What kind of file this is, for Caller.fileOf() users: they narrow with instanceof; this is for logs. */
   readonly kind: string;
+  /** For traces, where `kind` alone is not enough: `vfio-device <name>`. */
+  readonly label?: string;
   /**
    * Bytes from `offset` on, at most `size`; fewer only at the end. May be a view of memory that stays unchanged until
    * the reply is out. Offsets above 2^53 arrive rounded.

@@ -43,6 +43,7 @@ export const EVENTS = {
   'mdev.remove': event<{ uuid: string; waited: boolean }>('an mdev is gone'),
   /* VFIO. */
   'vfio.ioctl': event<{ file: string; command: string; pid: number; result: string }>('an ioctl on a VFIO or iommufd file'),
+  'vfio.io': event<{ file: string; operation: string; pid: number; offset: number; size: number; result: string }>('a read or write of a VFIO device or its data file'),
   'vfio.open': event<{ device: string; pid: number }>('a device was opened'),
   'vfio.close': event<{ device: string }>('the last file of a device was closed'),
   'vfio.irq': event<{ device: string; index: number; subindex: number }>('an interrupt was signalled'),

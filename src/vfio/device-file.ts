@@ -25,6 +25,9 @@ export class VfioDeviceFile implements OpenFile {
     this.device = device;
   }
 
+  get label(): string {
+    return `${this.kind} ${this.device.name}`;
+  }
   get accessGranted(): boolean {
     return this.#revoke !== undefined;
   }
