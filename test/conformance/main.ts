@@ -44,7 +44,7 @@ async function main(): Promise<number> {
   const unknown = values.area?.find((name) => !AREAS.some((area) => area.name === name));
   if (unknown !== undefined) throw new TypeError(`unknown area ${unknown}: use ${AREAS.map(({ name }) => name).join(', ')}`);
 
-  const expected = loadExpected(new URL('./', import.meta.url));
+  const expected = loadExpected(new URL('./', import.meta.url), recording as GoldenKernel);
   const used = new Set<ExpectedDifference>();
   let unexplained = 0;
   for (const area of AREAS.filter(({ name }) => values.area?.includes(name) ?? true)) {

@@ -3,11 +3,14 @@
  * docs/differences.md, and says which differences it covers.
  */
 import { readdirSync, readFileSync } from 'node:fs';
+import type { GoldenKernel } from '../../golden/load.js';
 import type { Difference } from './records.js';
 
 export interface ExpectedDifference {
   /** Key of the entry in docs/differences.md. */
   readonly reason: string;
+  /** Recordings that the row is for; all when left out. */
+  readonly recordings?: readonly GoldenKernel[];
   /**
    * Every key given must match: `area`, `sec`, `phase`, `field`, `kernel`, `lab`, or `record.<field>` of the record. A value is
    * compared as a whole; a string that starts with `~` is a regular expression over the value as text; a list: any of them.
@@ -33,10 +36,14 @@ export function explain(difference: Difference, expected: readonly ExpectedDiffe
   return expected.find(({ match }) => Object.entries(match).every(([key, wanted]) => fits(valueOf(difference, key), wanted)));
 }
 
-/** All rows of the expected-*.jsonl files in a directory. A line that is empty or starts with `#` is a comment. */
-export function loadExpected(directory: URL): readonly ExpectedDifference[] {
+/**
+ * The rows of the expected-*.jsonl files in a directory, those for one recording or all. A line that is empty or starts with `#`
+ * is a comment.
+ */
+export function loadExpected(directory: URL, recording?: GoldenKernel): readonly ExpectedDifference[] {
   return readdirSync(directory).filter((name) => /^expected-.*\.jsonl$/.test(name)).sort().flatMap((name) =>
     readFileSync(new URL(name, directory), 'utf8').split('\n')
       .filter((line) => line.trim() !== '' && !line.startsWith('#'))
-      .map((line) => JSON.parse(line) as ExpectedDifference));
+      .map((line) => JSON.parse(line) as ExpectedDifference))
+    .filter(({ recordings }) => recording === undefined || recordings?.includes(recording) !== false);
 }
