@@ -22,6 +22,9 @@ export interface Channel {
 export class FuseChannel implements Channel {
   readonly #fd: Fd;
   #watch: Watch | undefined = undefined;
+  #closed = false;
+  /** Notices that a worker is writing: until they are done the descriptor must stay ours. */
+  #writing = 0;
 
   /** Takes over the open /dev/fuse. */
   constructor(fd: Fd) {
@@ -30,21 +33,24 @@ export class FuseChannel implements Channel {
   }
 
   receive(data: Uint8Array): number {
-    return this.#fd.closed ? -ERRNO.ENODEV : readFd(this.#fd.fd, data, data.length);
+    return this.#closed ? -ERRNO.ENODEV : readFd(this.#fd.fd, data, data.length);
   }
 
   send(data: Uint8Array, size: number): number {
-    return this.#fd.closed ? -ERRNO.ENODEV : writeFd(this.#fd.fd, data, size);
+    return this.#closed ? -ERRNO.ENODEV : writeFd(this.#fd.fd, data, size);
   }
 
   send2(head: Uint8Array, headSize: number, body: Uint8Array): number {
-    return this.#fd.closed ? -ERRNO.ENODEV : writeFd2(this.#fd.fd, head, headSize, body);
+    return this.#closed ? -ERRNO.ENODEV : writeFd2(this.#fd.fd, head, headSize, body);
   }
 
   async sendNotice(data: Uint8Array): Promise<void> {
-    if (this.#fd.closed) return;
+    if (this.#closed) return;
+    this.#writing++;
     // ENOENT: the kernel does not know the entry (any more), which is what was wanted.
     await writeFdAsync(this.#fd.fd, data).catch(() => undefined);
+    this.#writing--;
+    if (this.#closed) this.close();
   }
 
   onReadable(callback: () => void): void {
@@ -54,6 +60,7 @@ export class FuseChannel implements Channel {
   close(): void {
     this.#watch?.close();
     this.#watch = undefined;
-    this.#fd.close();
+    this.#closed = true;
+    if (this.#writing === 0) this.#fd.close();
   }
 }

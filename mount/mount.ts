@@ -139,9 +139,13 @@ function attach(dir: string, allowOther: boolean): Fd {
   }
 }
 
-/** Takes the mount out of the name space first, so that nobody comes in any more; then ends the session. */
+/**
+ * Takes the mount out of the name space first, so that nobody comes in any more. Serves on until all notices are written: one
+ * that waits for a lock of the kernel would keep the connection open, and with it everybody who waits for an answer.
+ */
 async function detach(dir: string, session: Session): Promise<void> {
   if (!session.ended) await detachPath(dir).catch(() => undefined);
+  await session.notices.settled();
   session.end('unmounted');
 }
 

@@ -195,6 +195,28 @@ suite('a mounted tree', { skip: noMounts }, () => {
     removeMountPoint(dir);
   });
 
+  test('unmounting in the middle of removals and lookups hangs nobody', async () => {
+    for (let round = 0; round < 5; round++) {
+      const tree = new Tree();
+      const parent = tree.root.addDir('parent');
+      const dir = temporaryDirectory();
+      const mount = await mountTree(tree, dir);
+      const clients = [0, 1, 2].map(() => new Client('sh', ['-c', `while ls -l ${dir}/parent/* ${dir}/parent; do :; done >/dev/null 2>&1`]));
+      for (let i = 0; i < 200; i++) {
+        const child = parent.addDir(`child-${i % 7}`);
+        tree.addFile(child, 'file', 0o444, () => file());
+        await new Promise((resolve) => setImmediate(resolve));
+        void tree.remove(child);
+      }
+      await mount.unmount();
+      for (const client of clients) {
+        client.process.kill('SIGTERM');
+        await client.done;
+      }
+      removeMountPoint(dir);
+    }
+  });
+
   test('umount(8) by somebody else ends the session', async () => {
     const dir = temporaryDirectory();
     const mount = await mountTree(simpleTree(), dir);
