@@ -36,14 +36,27 @@ export function check(result: number, what: string): number {
   return result;
 }
 
+/** Calls on worker threads at a time; koffi throws away what exceeds its own queue. */
+const MAX_ASYNC = 64;
+let running = 0;
+const waiting: (() => void)[] = [];
+
 /** Runs a bound function on a worker thread; rejects with Errno. */
 export function callAsync(what: string, fn: CFunction, ...args: CValue[]): Promise<number> {
   return new Promise((resolve, reject) => {
-    fn.async(...args, (error: Error | null, result: number) => {
+    const start = (): void => {
+      running++;
+      fn.async(...args, finished);
+    };
+    const finished = (error: Error | null, result: number): void => {
+      running--;
       if (error !== null) reject(error);
       else if (result < 0) reject(Errno.fromNumber(koffi.errno(), what));
       else resolve(result);
-    });
+      waiting.shift()?.();
+    };
+    if (running < MAX_ASYNC) start();
+    else waiting.push(start);
   });
 }
 

@@ -110,6 +110,11 @@ suite('reads and writes', () => {
     await assert.rejects(writeFdAsync(-1, new Uint8Array(1)), (error) => isErrno(error, 'EBADF'));
   });
 
+  test('a thousand calls on workers at once all end', async () => {
+    const results = await Promise.all(Array.from({ length: 1000 }, () => writeFdAsync(-1, new Uint8Array(1)).catch(() => 'failed')));
+    assert.ok(results.every((result) => result === 'failed'));
+  });
+
   test('openFd() rejects a missing file with ENOENT, ioctlFd() a strange number with ENOTTY', () => {
     throwsErrno(() => openFd('/nonexistent', 0), 'ENOENT');
     using fd = new Fd(openFd('/dev/null', 0));
