@@ -18,7 +18,8 @@ const reason = whyNot();
 const expected = loadExpected(new URL('./', import.meta.url), 'k2');
 
 for (const area of AREAS) {
-  test(`a lab answers the ${area.name} probe as Linux 6.12 did`, { skip: reason ?? false, timeout: (area.limit + 60) * 1000 }, async () => {
+  const options = { skip: reason ?? false, timeout: (area.limit + 60) * 1000 };
+  test(`a lab answers the ${area.name} probe as Linux 6.12 did`, options, async () => {
     await using lab = await startLab('6.12');
     const result = judge(area, 'k2', await area.run(lab, 'k2', {}), expected);
     const unexplained = result.problems.length + result.sections.reduce((sum, section) => sum + section.unexplained.length, 0);

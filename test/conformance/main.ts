@@ -6,7 +6,7 @@ import { existsSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import type { GoldenKernel } from '../golden/load.js';
 import { AREAS, readRecords, saveRecords } from './lib/areas.js';
-import type { Area, AreaRun } from './lib/areas.js';
+import type { Area, AreaOptions, AreaRun } from './lib/areas.js';
 import { loadExpected } from './lib/expected.js';
 import type { ExpectedDifference } from './lib/expected.js';
 import { startLab } from './lib/lab.js';
@@ -40,7 +40,9 @@ async function main(): Promise<number> {
     return 0;
   }
   const recording = values.golden ?? RECORDINGS[values.kernel];
-  if (recording === undefined || !GOLDEN.includes(recording)) throw new TypeError(`no recording of kernel ${values.golden ?? values.kernel}`);
+  if (recording === undefined || !GOLDEN.includes(recording)) {
+    throw new TypeError(`no recording of kernel ${values.golden ?? values.kernel}`);
+  }
   const unknown = values.area?.find((name) => !AREAS.some((area) => area.name === name));
   if (unknown !== undefined) throw new TypeError(`unknown area ${unknown}: use ${AREAS.map(({ name }) => name).join(', ')}`);
 
@@ -52,10 +54,10 @@ async function main(): Promise<number> {
     const run = await runArea(area, golden, values);
     if (values.save !== undefined) saveRecords(values.save, area.name, run.lab);
     const result = judge(area, golden, run, expected);
-    if (values.json) for (const section of result.sections) for (const row of section.unexplained) console.log(JSON.stringify(row));
-    else for (const line of lines(result)) console.log(line);
+    const rows = result.sections.flatMap((section) => section.unexplained);
+    for (const line of values.json ? rows.map((row) => JSON.stringify(row)) : lines(result)) console.log(line);
     for (const row of result.used) used.add(row);
-    unexplained += result.problems.length + result.sections.reduce((sum, section) => sum + section.unexplained.length, 0);
+    unexplained += result.problems.length + rows.length;
   }
   const complete = values.area === undefined && values.section === undefined && recording === 'k2';
   if (complete && !values.json) {
@@ -65,7 +67,10 @@ async function main(): Promise<number> {
   return unexplained === 0 ? 0 : 1;
 }
 
-type Options = { readonly kernel: string; readonly section?: string | undefined; readonly uapi?: string | undefined; readonly replay?: string | undefined };
+interface Options extends AreaOptions {
+  readonly kernel: string;
+  readonly replay?: string | undefined;
+}
 
 async function runArea(area: Area, golden: GoldenKernel, options: Options): Promise<AreaRun> {
   if (options.replay !== undefined) {

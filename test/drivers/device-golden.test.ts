@@ -108,7 +108,8 @@ for (const [sec, ports] of [['device-mtty-1', 1], ['device-mtty-2', 2]] as const
       const { bytes, ...answer } = await bench.ioctl(VFIO_DEVICE_GET_INFO, argument);
       const expected = Buffer.from(text(record, 'bytes'), 'hex');
       if (record.ret === 0) vfio_device_info.patch(expected, { num_irqs: VFIO_PCI_NUM_IRQS + 1 });
-      assert.deepEqual({ ...answer, bytes: Buffer.from(bytes).toString('hex') }, { ...of(record), bytes: expected.toString('hex') });
+      assert.deepEqual({ ...answer, bytes: Buffer.from(bytes).toString('hex') },
+        { ...of(record), bytes: expected.toString('hex') });
     }
     for (const record of golden('REGION_INFO')) {
       const argument = new Uint8Array(40).fill(0xee).fill(0, 0, 32);

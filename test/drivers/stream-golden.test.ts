@@ -7,7 +7,8 @@ import { Uart } from '../../src/drivers/mtty/uart.js';
 import { hex, loadGolden, text } from '../golden/load.js';
 
 const ports = (n: number): Uart[] => Array.from({ length: n }, () => new Uart({ triggerInterrupt: () => undefined }));
-const streamOf = (uarts: readonly Uart[]): string => Buffer.concat([encodeHeader(uarts.length), encodePorts(uarts)]).toString('hex');
+const streamOf = (uarts: readonly Uart[]): string =>
+  Buffer.concat([encodeHeader(uarts.length), encodePorts(uarts)]).toString('hex');
 
 function write(uart: Uart, writes: readonly (readonly [number, number])[]): void {
   for (const [register, value] of writes) uart.write(register, value);

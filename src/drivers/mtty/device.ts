@@ -155,7 +155,8 @@ export class MttyDevice implements VfioDeviceOps, MigratableDevice {
 
 const IOCTLS = ioctlTable<MttyDevice>([
   [VFIO_DEVICE_GET_INFO, 'VFIO_DEVICE_GET_INFO', (device, { caller }, argument) => device.getInfo(caller, argument)],
-  [VFIO_DEVICE_GET_REGION_INFO, 'VFIO_DEVICE_GET_REGION_INFO', (device, { caller }, argument) => device.getRegionInfo(caller, argument)],
+  [VFIO_DEVICE_GET_REGION_INFO, 'VFIO_DEVICE_GET_REGION_INFO',
+    (device, { caller }, argument) => device.getRegionInfo(caller, argument)],
   [VFIO_DEVICE_GET_IRQ_INFO, 'VFIO_DEVICE_GET_IRQ_INFO', (device, { caller }, argument) => device.getIrqInfo(caller, argument)],
   [VFIO_DEVICE_SET_IRQS, 'VFIO_DEVICE_SET_IRQS', (device, { caller }, argument) => device.setIrqs(caller, argument)],
   [VFIO_DEVICE_RESET, 'VFIO_DEVICE_RESET', (device) => device.reset()],

@@ -62,21 +62,22 @@ interface ProbeAreaOptions {
   readonly freshSlots?: boolean;
 }
 
-function probeArea(name: string, { file, probe, limit, eitherConfiguration = false, freshSlots = false }: ProbeAreaOptions): Area {
-  const golden: Area['golden'] = (kernel, options) =>
-    loadGolden(file, { kernel, sec: options.section }).filter((record) => !NOT_COMPARABLE_SECTIONS.includes(record.sec));
+function probeArea(name: string, options: ProbeAreaOptions): Area {
+  const { file, probe, limit, eitherConfiguration = false, freshSlots = false } = options;
+  const golden: Area['golden'] = (kernel, { section }) =>
+    loadGolden(file, { kernel, sec: section }).filter((record) => !NOT_COMPARABLE_SECTIONS.includes(record.sec));
   return {
     name,
     limit,
     golden,
     ...(eitherConfiguration ? { alternatives: (kernel) => [golden(OTHER_CONFIGURATION[kernel], {})] } : {}),
-    run: async (lab, kernel, options) => {
-      const records = golden(kernel, options);
-      const sections = freshSlots ? [...new Set(records.map(({ sec }) => sec))] : [options.section];
+    run: async (lab, kernel, asked) => {
+      const records = golden(kernel, asked);
+      const sections = freshSlots ? [...new Set(records.map(({ sec }) => sec))] : [asked.section];
       const answers: ObservedRecord[] = [];
       const problems: string[] = [];
       for (const section of sections) {
-        const run = await probeRun(lab, probe, limit, { ...options, section });
+        const run = await probeRun(lab, probe, limit, { ...asked, section });
         answers.push(...run.records.filter((record) => !NOT_COMPARABLE_SECTIONS.includes(record.sec)));
         problems.push(...problemsOf(probe, run));
       }
@@ -102,8 +103,14 @@ function problemsOf(probe: Probe, run: ProbeRun): string[] {
 const FIRST = '11111111-1111-4111-8111-111111111111';
 const SECOND = '22222222-2222-4222-8222-222222222222';
 
+interface TreePhase {
+  readonly phase: string;
+  /** Type and UUID. */
+  readonly create?: readonly [string, string];
+  readonly remove?: string;
+}
 /** What is done before each walk over the tree. The phases without the mtty module have no counterpart in a lab. */
-const TREE_PHASES: readonly { readonly phase: string; readonly create?: readonly [string, string]; readonly remove?: string }[] = [
+const TREE_PHASES: readonly TreePhase[] = [
   { phase: 'mtty-loaded' },
   { phase: 'one-mtty-1', create: ['mtty-1', FIRST] },
   { phase: 'mtty-1-and-mtty-2', create: ['mtty-2', SECOND] },

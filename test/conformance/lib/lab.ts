@@ -47,7 +47,8 @@ export async function startLab(kernel: string): Promise<RunningLab> {
 
 function ready(server: ChildProcess, said: () => string): Promise<void> {
   return new Promise((resolve, reject) => {
-    const watchdog = setTimeout(() => reject(new Error(`the lab was not ready after ${START_LIMIT} s: ${said()}`)), START_LIMIT * 1000);
+    const tooLate = (): void => reject(new Error(`the lab was not ready after ${START_LIMIT} s: ${said()}`));
+    const watchdog = setTimeout(tooLate, START_LIMIT * 1000);
     const finish = (error?: Error): void => {
       clearTimeout(watchdog);
       if (error === undefined) resolve();
@@ -55,7 +56,8 @@ function ready(server: ChildProcess, said: () => string): Promise<void> {
     };
     server.once('error', finish);
     server.once('exit', (code) => finish(new Error(`the lab ended with code ${code}: ${said()}`)));
-    if (server.stdout !== null) createInterface({ input: server.stdout }).on('line', (line) => { if (line.startsWith('ready')) finish(); });
+    if (server.stdout === null) return;
+    createInterface({ input: server.stdout }).on('line', (line) => { if (line.startsWith('ready')) finish(); });
   });
 }
 

@@ -76,7 +76,8 @@ export async function runProbe(argv: readonly string[], limitSeconds: number): P
   try {
     const timedOut = await runLimited(spawn(command, args, { detached: true, stdio: ['ignore', ...outputs] }), limitSeconds);
     const lines = readFileSync(answers, 'utf8').split('\n').filter((line) => line.startsWith('{') && line.endsWith('}'));
-    return { records: lines.map((line) => JSON.parse(line) as ObservedRecord), timedOut, stderr: readFileSync(complaints, 'utf8') };
+    const records = lines.map((line) => JSON.parse(line) as ObservedRecord);
+    return { records, timedOut, stderr: readFileSync(complaints, 'utf8') };
   } finally {
     for (const fd of outputs) closeSync(fd);
     rmSync(directory, { recursive: true });

@@ -5,7 +5,11 @@
 import type { GoldenRecord } from '../../golden/load.js';
 
 /** A record as a probe prints it: as a golden one, without kernel and number. */
-export type ObservedRecord = Readonly<Record<string, unknown>> & { readonly area: string; readonly sec: string; readonly op: string };
+export interface ObservedRecord extends Readonly<Record<string, unknown>> {
+  readonly area: string;
+  readonly sec: string;
+  readonly op: string;
+}
 
 export interface Difference {
   readonly area: string;
@@ -38,8 +42,9 @@ type Anything = Readonly<Record<string, unknown>>;
 const BOOKKEEPING = new Set(['kernel', 'i', 'area', 'sec', 'phase', 'unstable', 'undefined_bytes', 'blocked_ms']);
 /** Fields that are what a call was given, not what it answered; they decide which records belong together. */
 const INPUTS = [
-  'op', 'path', 'what', 'when', 'who', 'kind', 'via', 'type', 'index', 'n', 'off', 'in', 'feature', 'argsz', 'from', 'variant', 'to',
-  'state', 'data', 'action', 'start', 'count', 'value', 'nr', 'ext', 'fd', 'case', 'byte', 'chunk', 'extra', 'length', 'port', 'len',
+  'op', 'path', 'what', 'when', 'who', 'kind', 'via', 'type', 'index', 'n', 'off', 'in', 'feature', 'argsz', 'from', 'variant',
+  'to', 'state', 'data', 'action', 'start', 'count', 'value', 'nr', 'ext', 'fd', 'case', 'byte', 'chunk', 'extra', 'length',
+  'port', 'len',
 ] as const;
 /** How far ahead a partner is looked for when two runs part. */
 const WINDOW = 80;
@@ -69,7 +74,8 @@ function align(kernel: readonly GoldenRecord[], lab: readonly ObservedRecord[]):
 function pairInOrder(
   kernel: readonly GoldenRecord[], lab: readonly ObservedRecord[], alternatives: readonly (readonly GoldenRecord[])[],
 ): Comparable[] {
-  const partners = alternatives.map((records) => new Map(align(records, lab).map(({ kernels, lab: answer }) => [answer, kernels[0]])));
+  const partners = alternatives.map((records) =>
+    new Map(align(records, lab).map(({ kernels, lab: answer }) => [answer, kernels[0]])));
   return align(kernel, lab).map((pair) =>
     pair.lab === undefined ? pair : { ...pair, kernels: [...pair.kernels, ...partners.map((records) => records.get(pair.lab))] });
 }
@@ -90,7 +96,8 @@ function pairByPath(
   kernel: readonly GoldenRecord[], lab: readonly ObservedRecord[], alternatives: readonly (readonly GoldenRecord[])[],
 ): Comparable[] {
   const identity = (record: Anything): string => JSON.stringify([record.op, record.path ?? [record.file, record.line]]);
-  const index = <R extends Anything>(records: readonly R[]): Map<string, R> => new Map(records.map((record) => [identity(record), record]));
+  const index = <R extends Anything>(records: readonly R[]): Map<string, R> =>
+    new Map(records.map((record) => [identity(record), record]));
   const recordings = [kernel, ...alternatives].map(index);
   const answers = index(lab);
   const names = new Set([...recordings, answers].flatMap((records) => [...records.keys()]));
@@ -105,7 +112,9 @@ function differencesOf({ kernels, lab }: Comparable): Difference[] {
   const phase = typeof at.phase === 'string' ? { phase: at.phase } : {};
   const base = { area: at.area, sec: at.sec, ...phase, record: at };
   if (recorded.length === 0) return [{ ...base, field: '(extra)', kernel: undefined, lab: undefined }];
-  if (lab === undefined) return recorded.length < kernels.length ? [] : [{ ...base, field: '(missing)', kernel: undefined, lab: undefined }];
+  if (lab === undefined) {
+    return recorded.length < kernels.length ? [] : [{ ...base, field: '(missing)', kernel: undefined, lab: undefined }];
+  }
   const skipped = new Set([...BOOKKEEPING, ...recorded.flatMap((record) => notComparable(record))]);
   const value = (record: Anything, field: string): string | undefined => JSON.stringify(record[field]);
   return [...new Set([...recorded, lab].flatMap((record) => Object.keys(record)))]
@@ -124,7 +133,9 @@ export interface CompareOptions {
 }
 
 /** Compares one section of one phase. */
-export function compareSection(kernel: readonly GoldenRecord[], lab: readonly ObservedRecord[], options: CompareOptions = {}): Comparison {
+export function compareSection(
+  kernel: readonly GoldenRecord[], lab: readonly ObservedRecord[], options: CompareOptions = {},
+): Comparison {
   const alternatives = options.alternatives ?? [];
   const pairs = options.byPath === true ? pairByPath(kernel, lab, alternatives) : pairInOrder(kernel, lab, alternatives);
   let [same, different] = [0, 0];

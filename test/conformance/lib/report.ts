@@ -62,7 +62,8 @@ const short = (value: unknown): string => {
 /** What a record asked, without what it answered. */
 function question({ record }: Difference): string {
   const hidden = new Set(['kernel', 'i', 'area', 'sec', 'phase', 'unstable', 'op']);
-  const fields = Object.entries(record).filter(([field]) => !hidden.has(field)).map(([field, value]) => `${field}=${short(value)}`);
+  const shown = Object.entries(record).filter(([field]) => !hidden.has(field));
+  const fields = shown.map(([field, value]) => `${field}=${short(value)}`);
   return `${String(record.op)} ${fields.join(' ')}`.slice(0, 300);
 }
 
