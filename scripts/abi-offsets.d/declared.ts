@@ -31,6 +31,8 @@ export const OURS: Readonly<Record<string, string>> = {
 /** Constants whose C name is another, or a macro with an argument. */
 export const C_NAMES: Readonly<Record<string, string>> = {
   IOC_NONE: '_IOC_NONE', IOC_READ: '_IOC_READ', IOC_WRITE: '_IOC_WRITE', FUSE_DIRENT_ALIGN: 'FUSE_DIRENT_ALIGN(1)',
+  // A flag of the second word, flags2.
+  FUSE_NO_EXPORT_SUPPORT: 'FUSE_NO_EXPORT_SUPPORT >> 32',
   // 1 << 31, which is negative in C; all of ours are unsigned.
   VFIO_REGION_TYPE_PCI_VENDOR_TYPE: '(__u32)VFIO_REGION_TYPE_PCI_VENDOR_TYPE',
 };
