@@ -7,6 +7,7 @@ import type { MdevDevice } from '../mdev/device.js';
 import { MigrationMachine } from '../vfio/migration.js';
 import type { MigrationHooks, MigrationWalk, StreamDirection } from '../vfio/migration-hooks.js';
 import { migrationStateName } from '../vfio/migration-states.js';
+import { trace } from '../trace/trace.js';
 import { readAttribute, writeAttribute } from './attributes.js';
 import type { LabEvents } from './events.js';
 
@@ -127,18 +128,22 @@ class MigrationWatch implements MigrationHooks {
   constructor(private readonly uuid: string, private readonly events: LabEvents) {}
 
   afterArc(from: number, to: number): void {
+    trace('migration.state', { device: this.uuid, from: migrationStateName(from), to: migrationStateName(to), reset: false });
     this.events.emit({ type: 'state', uuid: this.uuid, from: migrationStateName(from), to: migrationStateName(to), reset: false });
   }
   completed({ from, to }: MigrationWalk): void {
     this.events.emit({ type: 'transition', uuid: this.uuid, from: migrationStateName(from), to: migrationStateName(to) });
   }
   reset(from: number): void {
+    trace('migration.state', { device: this.uuid, from: migrationStateName(from), to: 'RUNNING', reset: true });
     this.events.emit({ type: 'state', uuid: this.uuid, from: migrationStateName(from), to: 'RUNNING', reset: true });
   }
   dataSizeQueried(): void {
+    trace('migration.size', { device: this.uuid });
     this.events.emit({ type: 'data-size', uuid: this.uuid });
   }
   streamLimit(direction: StreamDirection, position: number, size: number): number {
+    trace('migration.data', { device: this.uuid, direction, bytes: size, position });
     this.events.emit({ type: 'data', uuid: this.uuid, direction, bytes: position + size });
     return size;
   }
@@ -148,6 +153,11 @@ class MigrationWatch implements MigrationHooks {
 export function watchDevice(mdev: MdevDevice, events: LabEvents): void {
   const { uuid } = mdev;
   const blocker = blockerOf(mdev);
-  if (blocker !== undefined) blocker.observer = (blocked, refused) => events.emit({ type: 'block', uuid, blocked, refused });
+  if (blocker !== undefined) {
+    blocker.observer = (blocked, refused) => {
+      trace('blocker.set', { device: uuid, blocked, policy: blocker.policy, result: refused ? 'EBUSY' : 'ok' });
+      events.emit({ type: 'block', uuid, blocked, refused });
+    };
+  }
   migrationOf(mdev)?.addHooks(new MigrationWatch(uuid, events));
 }

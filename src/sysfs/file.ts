@@ -7,6 +7,7 @@ import { Errno } from '../abi/errno.js';
 import type { Awaitable, FileRequest, OpenFile } from '../kernfs/file.js';
 import { interruptible } from '../kernfs/interrupt.js';
 import type { AttributeNode } from './attribute-node.js';
+import { trace, traced, tracing } from '../trace/trace.js';
 import { AttributeOperation } from './operation.js';
 
 const PAGE_SIZE = 4096;
@@ -96,7 +97,8 @@ export class AttributeFile implements OpenFile {
     const { show } = attribute;
     this.#event = this.node.event;
     if (show === undefined) throw new Errno(flavour.missing);
-    const shown = new AttributeOperation(this.node, request).run((operation) => show(owner, operation));
+    const run = (): Awaitable<string | Uint8Array> => new AttributeOperation(this.node, request).run((operation) => show(owner, operation));
+    const shown = tracing('sysfs') ? this.#traced('sysfs.show', request, run) : run();
     return shown instanceof Promise ? shown.then(page) : page(shown);
   }
 
@@ -110,8 +112,19 @@ export class AttributeFile implements OpenFile {
     // A copy: `data` is only valid until the first await, which a store need not know.
     const taken = data.slice(0, PAGE_SIZE);
     const consumed = (count: number | undefined | void): number => Math.min(count ?? taken.length, taken.length);
-    const stored = new AttributeOperation(this.node, request).run((operation) => store(owner, taken, operation));
+    const run = (): Awaitable<number | undefined | void> => new AttributeOperation(this.node, request).run((operation) => store(owner, taken, operation));
+    const stored = tracing('sysfs') ? this.#traced('sysfs.store', request, run, taken) : run();
     return stored instanceof Promise ? stored.then(consumed) : consumed(stored);
+  }
+
+  #traced<T>(name: 'sysfs.show' | 'sysfs.store', { caller }: FileRequest, run: () => Awaitable<T>, data?: Uint8Array): Awaitable<T> {
+    const { path } = this.node;
+    const { tid } = caller;
+    const text = Buffer.from(data ?? []).toString('latin1', 0, 64);
+    return traced(run, (result) => {
+      if (name === 'sysfs.store') trace(name, { path, tid, data: text, result });
+      else trace(name, { path, tid, result });
+    });
   }
 
   /** kernfs_get_active() */

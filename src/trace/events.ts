@@ -33,8 +33,8 @@ export const EVENTS = {
   'slot.unbind': event<{ slot: string; pid: number; fd: number; kind: string }>('a client closed a file it was given'),
   'slot.none': event<{ pid: number; kind: string }>('a client has no free slot: it gets EMFILE'),
   /* sysfs. */
-  'sysfs.show': event<{ path: string; pid: number; result: string }>('an attribute was read'),
-  'sysfs.store': event<{ path: string; pid: number; data: string; result: string }>('an attribute was written'),
+  'sysfs.show': event<{ path: string; tid: number; result: string }>('an attribute was read'),
+  'sysfs.store': event<{ path: string; tid: number; data: string; result: string }>('an attribute was written'),
   /* Driver core. */
   'device.uevent': event<{ action: string; path: string }>('a uevent'),
   'device.klog': event<{ device: string; message: string }>('a line of the kernel log'),
@@ -44,16 +44,14 @@ export const EVENTS = {
   /* VFIO. */
   'vfio.ioctl': event<{ file: string; command: string; pid: number; result: string }>('an ioctl on a VFIO or iommufd file'),
   'vfio.io': event<{ file: string; operation: string; pid: number; offset: number; size: number; result: string }>('a read or write of a VFIO device or its data file'),
-  'vfio.open': event<{ device: string; pid: number }>('a device was opened'),
+  'vfio.open': event<{ device: string }>('a device was opened'),
   'vfio.close': event<{ device: string }>('the last file of a device was closed'),
-  'vfio.irq': event<{ device: string; index: number; subindex: number }>('an interrupt was signalled'),
   /* Migration. */
-  'migration.state': event<{ device: string; from: string; to: string; result: string }>('a state transition'),
-  'migration.data': event<{ device: string; direction: string; bytes: number; position: number }>('device state moved'),
-  /* Blocker and faults. */
-  'blocker.set': event<{ device: string; blocked: boolean; policy: string; result: string }>('migration_block was written'),
-  'blocker.signal': event<{ device: string; blocked: boolean; registered: boolean }>('the blocker eventfd was signalled'),
-  'fault.hit': event<{ device: string; fault: string; detail: string }>('an injected fault took effect'),
+  'migration.state': event<{ device: string; from: string; to: string; reset: boolean }>('a step from one state to the next'),
+  'migration.size': event<{ device: string }>('MIG_DATA_SIZE was asked'),
+  'migration.data': event<{ device: string; direction: string; bytes: number; position: number }>('device state moves through a data file'),
+  /* Blocker. */
+  'blocker.set': event<{ device: string; blocked: boolean; policy: string; result: string }>('migration_block was changed, or the change refused'),
   /* Anything that the operator should know. */
   'log.warning': event<{ message: string }>('something the operator should know', 'warning'),
   'log.error': event<{ message: string; error?: string }>('a defect of the lab: a handler threw something unexpected', 'error'),

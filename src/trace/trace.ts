@@ -57,6 +57,28 @@ export function trace<E extends EventName>(name: E, fields: EventFields<E>): voi
   if (!seen && level !== 'debug') logSink?.(event);
 }
 
+/**
+ * Runs an operation and reports how it ended: `ok`, the result where that is a number, or the error's code. For operations
+ * that are traced as a whole; ask tracing() first.
+ */
+export function traced<T>(operation: () => T | Promise<T>, report: (result: string) => void): T | Promise<T> {
+  const failed = (error: unknown): never => {
+    report(error instanceof Error ? ((error as { readonly code?: string }).code ?? error.message) : String(error));
+    throw error;
+  };
+  const ended = (value: T): T => {
+    report(typeof value === 'number' ? String(value) : 'ok');
+    return value;
+  };
+  let result: T | Promise<T>;
+  try {
+    result = operation();
+  } catch (error) {
+    return failed(error);
+  }
+  return result instanceof Promise ? result.then(ended, failed) : ended(result);
+}
+
 /** One line on stderr (unless a sink takes the category `log`). */
 export function warn(message: string): void {
   trace('log.warning', { message });

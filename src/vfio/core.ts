@@ -7,6 +7,7 @@
  */
 import { Errno } from '../abi/errno.js';
 import { DmaPort } from '../iommufd/dma-space.js';
+import { trace } from '../trace/trace.js';
 import type { VfioDeviceOps } from './device.js';
 import { DmaLogging } from './dma-logging.js';
 import { VFIO_KERNEL_PROFILES } from './kernel-profile.js';
@@ -78,12 +79,13 @@ export class VfioDevice {
         throw error;
       }
     }
-    this.#openCount++;
+    if (this.#openCount++ === 0) trace('vfio.open', { device: this.name });
   }
 
   /** vfio_df_close(): `detach` runs after the driver's closeDevice(), for the last close only. */
   close(detach: () => void): void {
     if (--this.#openCount > 0) return;
+    trace('vfio.close', { device: this.name });
     this.#logging?.stop();
     try {
       this.ops.closeDevice?.();

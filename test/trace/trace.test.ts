@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict';
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { afterEach, describe, it } from 'node:test';
 import { EVENTS } from '../../src/trace/events.js';
 import { CATEGORIES, formatEvent, lineSink, logError, onTrace, parseCategories, setLogSink, trace, tracing, warn } from '../../src/trace/trace.js';
@@ -54,6 +56,12 @@ describe('trace()', () => {
 });
 
 describe('trace categories', () => {
+  it('have no event that nothing reports', () => {
+    const root = new URL('../..', import.meta.url).pathname;
+    const text = ['src', 'mount'].flatMap((top) => readdirSync(join(root, top), { recursive: true, encoding: 'utf8' }).map((name) => join(top, name)))
+      .filter((name) => name.endsWith('.ts') && !name.endsWith('trace/events.ts')).map((name) => readFileSync(join(root, name), 'utf8')).join('\n');
+    assert.deepEqual(Object.keys(EVENTS).filter((name) => !text.includes(`'${name}'`)), []);
+  });
   it('are those of the catalogue', () => {
     assert.deepEqual(new Set(CATEGORIES), new Set(Object.keys(EVENTS).map((name) => name.split('.')[0])));
   });
