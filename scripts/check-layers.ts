@@ -12,6 +12,8 @@ import type { Import } from './layers.js';
 const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   koffi: ['src/sys', 'mount'],
   commander: ['src/cli', 'src'],
+  valibot: ['src/lab'],
+  yaml: ['src/lab'],
 };
 
 function sources(root: string): string[] {

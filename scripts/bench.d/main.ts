@@ -9,7 +9,7 @@ import { placements } from './places.js';
 import { comparisonTables, machine, scaleTable } from './report.js';
 import { idleCpu, manyMdevs, startTime } from './scale.js';
 import type { ScaleRow } from './scale.js';
-import { serverKinds } from './servers.js';
+import { Server, serverKinds } from './servers.js';
 
 const root = fileURLToPath(new URL('../../', import.meta.url)).replace(/\/$/, '');
 const quick = process.argv.includes('--quick');
@@ -57,6 +57,9 @@ async function main(): Promise<void> {
   console.log('\nappended to docs/benchmarks.md');
 }
 
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+  process.once(signal, () => void Server.stopAll().finally(() => process.exit(1)));
+}
 try {
   await main();
 } catch (error) {

@@ -58,16 +58,26 @@ export function serverKinds(root: string): { c: ServerKind; mdevsim: ServerKind;
 const READY_LIMIT = 60_000;
 
 export class Server {
+  static readonly #running = new Set<Server>();
+  static #closing = false;
+
+  /** Ends all of them: the benchmark was interrupted. */
+  static async stopAll(): Promise<void> {
+    Server.#closing = true;
+    await Promise.all([...Server.#running].map((server) => server.stop()));
+  }
+
   readonly dir: string;
   readonly #process: ChildProcess;
   /** ms from start to "ready". */
   startTime = 0;
-  #ended: Promise<void>;
+  readonly #ended: Promise<void>;
 
   private constructor(dir: string, command: readonly string[], cpu: string | undefined, environment: Readonly<Record<string, string>>) {
     this.dir = dir;
     const [program, args] = pin(cpu, command);
     this.#process = spawn(program, args, { stdio: ['ignore', 'pipe', 'inherit'], env: { ...process.env, ...environment } });
+    Server.#running.add(this);
     this.#ended = new Promise((resolve) => this.#process.once('close', () => resolve()).once('error', () => resolve()));
   }
 
@@ -77,6 +87,7 @@ export class Server {
 
   /** `command` gets the new directory. */
   static async start(command: (dir: string) => string[], cpu?: string, environment: Readonly<Record<string, string>> = {}): Promise<Server> {
+    if (Server.#closing) throw new Error('interrupted');
     const dir = mkdtempSync(join(tmpdir(), 'mdevsim-bench-'));
     const begin = performance.now();
     const server = new Server(dir, command(dir), cpu, environment);
@@ -112,6 +123,7 @@ export class Server {
   }
 
   async stop(): Promise<void> {
+    if (!Server.#running.delete(this)) return;
     this.#process.kill('SIGTERM');
     const timer = setTimeout(() => this.#process.kill('SIGKILL'), 5000);
     await this.#ended;

@@ -2,7 +2,8 @@
 #
 # want NAME COMMAND-OR-FILE  remembers a package when what it brings is missing
 # install_wanted             installs what was remembered: quietly, with retries, with a time limit, one line when it can't
-# want_qemu MAJOR MINOR      as want, for a QEMU at least that new, from backports where the release is older
+# want_qemu VERSION          as want, for a QEMU at least that new, from backports where the release is older
+# want_headers               as want, for the kernel's uAPI headers
 
 WANTED=()
 
@@ -55,23 +56,51 @@ install_wanted() {
   WANTED=()
 }
 
-# Debian 12's own QEMU speaks the old migration protocol; backports has a newer one.
-want_qemu() {
-  at_least "$(qemu_version)" "$1" && return 0
-  can_install qemu-system-x86 || return 1
-  local codename from=()
-  codename=$(release)
-  if [ "$codename" = bookworm ]; then
+# install_newest PACKAGE: from backports where the release is Debian 12, whose own version is too old.
+install_newest() {
+  local from=()
+  can_install "$1" || return 1
+  if [ "$(release)" = bookworm ]; then
     if ! grep -rqs '^[^#]*bookworm-backports' /etc/apt/sources.list /etc/apt/sources.list.d; then
       echo 'deb http://deb.debian.org/debian bookworm-backports main' > /etc/apt/sources.list.d/mdevsim-backports.list
       APT_UPDATED=
     fi
     from=(-t bookworm-backports)
   fi
-  echo "installing qemu-system-x86${from:+ from bookworm-backports}"
-  if ! { apt_update && apt_run install --no-install-recommends "${from[@]}" qemu-system-x86; }; then
-    echo "note: could not install qemu-system-x86 (offline?)" >&2
+  echo "installing $1${from:+ from bookworm-backports}"
+  if ! { apt_update && apt_run install --no-install-recommends "${from[@]}" "$1"; }; then
+    echo "note: could not install $1 (offline?)" >&2
     return 1
   fi
+}
+
+# install_newer PACKAGE: the newest that the release offers; on Debian 12 from backports.
+install_newer() {
+  local from=()
+  can_install "$1" || return 1
+  if [ "$(release)" = bookworm ]; then
+    if ! grep -rqs '^[^#]*bookworm-backports' /etc/apt/sources.list /etc/apt/sources.list.d; then
+      echo 'deb http://deb.debian.org/debian bookworm-backports main' > /etc/apt/sources.list.d/mdevsim-backports.list
+      APT_UPDATED=
+    fi
+    from=(-t bookworm-backports)
+  fi
+  echo "installing $1${from:+ from bookworm-backports}"
+  if ! { apt_update && apt_run install --no-install-recommends "${from[@]}" "$1"; }; then
+    echo "note: could not install $1 (offline?)" >&2
+    return 1
+  fi
+}
+
+# Debian 12's own QEMU speaks the old migration protocol.
+want_qemu() {
+  at_least "$(qemu_version)" "$1" && return 0
+  install_newer qemu-system-x86 || return 1
   at_least "$(qemu_version)" "$1" || { echo "note: QEMU is $(qemu_version), $1 or newer is needed" >&2; return 1; }
+}
+
+# The kernel's headers as of 6.12, for the check of struct layouts and for the recorded probes.
+want_headers() {
+  grep -qs IOMMU_FAULT_QUEUE_ALLOC /usr/include/linux/iommufd.h && return 0
+  install_newer linux-libc-dev
 }
