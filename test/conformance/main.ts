@@ -61,7 +61,7 @@ async function main(): Promise<number> {
   }
   const complete = values.area === undefined && values.section === undefined && recording === 'k2';
   if (complete && !values.json) {
-    for (const row of expected) if (!used.has(row)) console.log(`explains nothing any more: ${JSON.stringify(row)}`);
+    for (const row of expected) if (!used.has(row) && row.sometimes !== true) console.log(`explains nothing any more: ${JSON.stringify(row)}`);
   }
   if (!values.json) console.log(unexplained === 0 ? 'no unexplained differences' : `${unexplained} unexplained differences`);
   return unexplained === 0 ? 0 : 1;

@@ -9,6 +9,8 @@ import type { Difference } from './records.js';
 export interface ExpectedDifference {
   /** Key of the entry in docs/differences.md. */
   readonly reason: string;
+  /** True: the difference is not there on every machine. */
+  readonly sometimes?: boolean;
   /** Recordings that the row is for; all when left out. */
   readonly recordings?: readonly GoldenKernel[];
   /**
