@@ -77,7 +77,8 @@ export class FakeKernel implements Channel {
     this.#nextUnique += 2n;
     const message = new Uint8Array(IN_BODY + body.length);
     message.set(fuse_in_header.encode({
-      len: message.length, opcode, unique, nodeid: BigInt(nodeid), uid: options.uid ?? 0, gid: options.gid ?? 0, pid: options.pid ?? process.pid,
+      len: message.length, opcode, unique, nodeid: BigInt(nodeid), uid: options.uid ?? 0, gid: options.gid ?? 0,
+      pid: options.pid ?? process.pid,
     }));
     message.set(body, IN_BODY);
     this.#requests.push(message);

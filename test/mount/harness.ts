@@ -6,8 +6,8 @@ import { Tree } from '../../src/kernfs/tree.js';
 import { setLogSink } from '../../src/trace/trace.js';
 import { AdaptivePoll } from '../../mount/adaptive-poll.js';
 import {
-  fuse_dirent, fuse_entry_out, fuse_flush_in, fuse_getattr_in, fuse_ioctl_in, fuse_open_in, fuse_open_out, fuse_poll_in, fuse_read_in,
-  fuse_release_in, fuse_write_in, fuse_write_out,
+  fuse_dirent, fuse_entry_out, fuse_flush_in, fuse_getattr_in, fuse_ioctl_in, fuse_open_in, fuse_open_out, fuse_poll_in,
+  fuse_read_in, fuse_release_in, fuse_write_in, fuse_write_out,
 } from '../../mount/fuse-abi.js';
 import { OPERATIONS } from '../../mount/opcodes.js';
 import { serve } from '../../mount/serve.js';
@@ -117,7 +117,7 @@ export function treeWith(make: (request: FileRequest) => OpenFile | Promise<Open
 /** Runs with the log collected instead of printed. */
 export async function logged(run: () => Promise<void>): Promise<string[]> {
   const lines: string[] = [];
-  const former = setLogSink((event) => lines.push(`${event.level} ${String(event.fields['message'])} ${String(event.fields['error'])}`));
+  const former = setLogSink(({ level, fields }) => lines.push(`${level} ${String(fields['message'])} ${String(fields['error'])}`));
   try {
     await run();
   } finally {

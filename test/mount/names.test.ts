@@ -73,7 +73,8 @@ suite('names', () => {
       const { fh } = fuse_open_out.decode((await rig.call('OPENDIR', nodeid, fuse_open_in.encode({}))).payload);
       const names: string[] = [];
       for (let offset = 0; ;) {
-        const reply = await rig.call(plus ? 'READDIRPLUS' : 'READDIR', nodeid, fuse_read_in.encode({ fh, offset: BigInt(offset), size: 400 }));
+        const body = fuse_read_in.encode({ fh, offset: BigInt(offset), size: 400 });
+        const reply = await rig.call(plus ? 'READDIRPLUS' : 'READDIR', nodeid, body);
         const part = dirents(reply.payload, plus);
         if (part.length === 0) break;
         names.push(...part.map((entry) => entry.name));
@@ -92,7 +93,9 @@ suite('attributes', () => {
   test('SETATTR changes mode, owner and times; a size is accepted and changes nothing', async () => {
     const rig = await makeRig(treeWith(() => file()).tree);
     const nodeid = await rig.lookup('dir/file');
-    const set = fuse_setattr_in.encode({ valid: 0b111111, size: 10n, mode: 0o100600, uid: 5, gid: 6, atime: 100n, mtime: 200n, mtimensec: 7 });
+    const set = fuse_setattr_in.encode({
+      valid: 0b111111, size: 10n, mode: 0o100600, uid: 5, gid: 6, atime: 100n, mtime: 200n, mtimensec: 7,
+    });
     const { attr } = fuse_attr_out.decode((await rig.call('SETATTR', nodeid, set)).payload);
     assert.deepEqual([attr.mode, attr.uid, attr.gid, attr.atime, attr.mtime, attr.mtimensec], [0o100600, 5, 6, 100n, 200n, 7]);
     assert.notEqual(attr.size, 10n);
@@ -126,14 +129,17 @@ suite('attributes', () => {
 
 suite('extended attributes', () => {
   const setBody = (name: string, value: string, flags = 0): Uint8Array => Buffer.concat([
-    fuse_setxattr_in.encode({ size: value.length, flags }).subarray(0, FUSE_COMPAT_SETXATTR_IN_SIZE), cString(name), Buffer.from(value),
+    fuse_setxattr_in.encode({ size: value.length, flags }).subarray(0, FUSE_COMPAT_SETXATTR_IN_SIZE), cString(name),
+    Buffer.from(value),
   ]);
   const getBody = (size: number, name = ''): Uint8Array => Buffer.concat([fuse_getxattr_in.encode({ size }), cString(name)]);
 
   test('security.* and trusted.* are kept, and listed from the last name on', async () => {
     const rig = await makeRig(treeWith(() => file()).tree);
     const nodeid = await rig.lookup('dir/file');
-    for (const name of ['security.a', 'trusted.b']) assert.equal((await rig.call('SETXATTR', nodeid, setBody(name, 'value'))).error, '0');
+    for (const name of ['security.a', 'trusted.b']) {
+      assert.equal((await rig.call('SETXATTR', nodeid, setBody(name, 'value'))).error, '0');
+    }
     assert.equal(text((await rig.call('GETXATTR', nodeid, getBody(100, 'security.a'))).payload), 'value');
     assert.equal(fuse_getxattr_out.decode((await rig.call('GETXATTR', nodeid, getBody(0, 'security.a'))).payload).size, 5);
     assert.equal((await rig.call('GETXATTR', nodeid, getBody(4, 'security.a'))).error, 'ERANGE');

@@ -47,7 +47,9 @@ suite('every request', () => {
 
   test('handle() rejects an unknown opcode with ENOSYS', async () => {
     const rig = await makeRig();
-    for (const opcode of [0, 7, 31, 53, 4096, 0xffffffff]) assert.equal((await rig.kernel.request(opcode, 1)).error, 'ENOSYS', String(opcode));
+    for (const opcode of [0, 7, 31, 53, 4096, 0xffffffff]) {
+      assert.equal((await rig.kernel.request(opcode, 1)).error, 'ENOSYS', String(opcode));
+    }
     rig.session.end('test');
   });
 
@@ -68,7 +70,7 @@ suite('every request', () => {
   });
 
   for (const when of ['at once', 'later'] as const) {
-    test(`a handler that throws something unexpected ${when} gives EIO and a log line, and the next request is served`, async () => {
+    test(`a handler that throws something unexpected ${when} gives EIO and a log line; the lab goes on`, async () => {
       const failing = file({
         read: (_request, offset) => {
           if (offset !== 0) return Buffer.from('fine');
@@ -88,7 +90,9 @@ suite('every request', () => {
 
   test('a slow handler holds up nobody', async () => {
     let finish: (data: Uint8Array) => void = () => undefined;
-    const slow = file({ read: (_request, offset) => (offset === 0 ? new Promise((resolve) => { finish = resolve; }) : Buffer.from('b')) });
+    const slow = file({
+      read: (_request, offset) => (offset === 0 ? new Promise((resolve) => { finish = resolve; }) : Buffer.from('b')),
+    });
     const rig = await makeRig(treeWith(() => slow).tree);
     const fh = await rig.open('dir/file');
     const first = rig.read(fh);

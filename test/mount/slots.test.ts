@@ -197,7 +197,7 @@ suite('slots', { skip: noMounts }, () => {
     });
   });
 
-  test('execve() with bound close-on-exec slots, in parallel, with other threads in requests: no deadlock', { skip: noPython }, async () => {
+  test('execve() with bound close-on-exec slots in parallel, other threads in requests: no deadlock', { skip: noPython }, async () => {
     await withLab(async (lab, { dir, stats }) => {
       const result = await new Client('python3', [join(import.meta.dirname, 'client-exec.py'), dir, '4', '15'], 60_000).done;
       assert.equal(result.stdout, 'all ended\n', result.stderr);

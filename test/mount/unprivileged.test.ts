@@ -21,7 +21,7 @@ const skip = ((): string | false => {
 const asNobody = (...args: string[]): Client =>
   new Client('setpriv', [...AS_NOBODY, process.execPath, '--import', 'tsx', SCRIPT, ...args]);
 
-test('without privileges: mounted by fusermount3, files belong to the user, and what may not be read is EPERM or EACCES', { skip }, async () => {
+test('without privileges: fusermount3 mounts, files are the user\'s, what may not be read is EPERM or EACCES', { skip }, async () => {
   const dir = temporaryDirectory();
   chownSync(dir, NOBODY, NOBODY);
   const server = asNobody('serve', dir);

@@ -111,7 +111,8 @@ suite('reads and writes', () => {
   });
 
   test('a thousand calls on workers at once all end', async () => {
-    const results = await Promise.all(Array.from({ length: 1000 }, () => writeFdAsync(-1, new Uint8Array(1)).catch(() => 'failed')));
+    const call = (): Promise<unknown> => writeFdAsync(-1, new Uint8Array(1)).catch(() => 'failed');
+    const results = await Promise.all(Array.from({ length: 1000 }, call));
     assert.ok(results.every((result) => result === 'failed'));
   });
 
@@ -149,11 +150,14 @@ suite('processes', () => {
   });
 
   const BAD: [string, bigint, number, ErrnoName][] = [
-    ['an unmapped address', 4096n, 1, 'EFAULT'], ['a negative address', -1n, 1, 'EFAULT'], ['the end of the space', (1n << 64n) - 4n, 8, 'EFAULT'],
+    ['an unmapped address', 4096n, 1, 'EFAULT'], ['a negative address', -1n, 1, 'EFAULT'],
+    ['the end of the space', (1n << 64n) - 4n, 8, 'EFAULT'],
     ['4 GiB', 4096n, 2 ** 32, 'ENOMEM'], ['64 MiB of which the first byte is not there', 4096n, 1 << 26, 'EFAULT'],
   ];
   for (const [what, address, length, code] of BAD) {
-    test(`readProcessMemory() rejects ${what} with ${code}`, () => throwsErrno(() => readProcessMemory(process.pid, address, length), code));
+    test(`readProcessMemory() rejects ${what} with ${code}`, () => {
+      throwsErrno(() => readProcessMemory(process.pid, address, length), code);
+    });
   }
 
   test('a process that does not exist: ESRCH, undefined', () => {
