@@ -78,7 +78,7 @@ class QmpClientSession {
   }
 
   async #answer(message: Json | JsonError): Promise<Json> {
-    const id = !(message instanceof JsonError) && isJsonObject(message) && 'id' in message ? { id: message['id'] as Json } : {};
+    const id = !(message instanceof JsonError) && isJsonObject(message) && 'id' in message ? { id: message['id'] } : {};
     try {
       if (message instanceof JsonError) throw new QmpError(message.message);
       const request = parseRequest(message, this.#oob);
