@@ -56,24 +56,6 @@ install_wanted() {
   WANTED=()
 }
 
-# install_newest PACKAGE: from backports where the release is Debian 12, whose own version is too old.
-install_newest() {
-  local from=()
-  can_install "$1" || return 1
-  if [ "$(release)" = bookworm ]; then
-    if ! grep -rqs '^[^#]*bookworm-backports' /etc/apt/sources.list /etc/apt/sources.list.d; then
-      echo 'deb http://deb.debian.org/debian bookworm-backports main' > /etc/apt/sources.list.d/mdevsim-backports.list
-      APT_UPDATED=
-    fi
-    from=(-t bookworm-backports)
-  fi
-  echo "installing $1${from:+ from bookworm-backports}"
-  if ! { apt_update && apt_run install --no-install-recommends "${from[@]}" "$1"; }; then
-    echo "note: could not install $1 (offline?)" >&2
-    return 1
-  fi
-}
-
 # install_newer PACKAGE: the newest that the release offers; on Debian 12 from backports.
 install_newer() {
   local from=()
