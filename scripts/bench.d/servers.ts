@@ -4,7 +4,7 @@
  */
 import { spawn, spawnSync } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
-import { existsSync, mkdtempSync, rmdirSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pin } from './places.js';
@@ -129,6 +129,7 @@ export class Server {
     await this.#ended;
     clearTimeout(timer);
     spawnSync('timeout', ['-s', 'KILL', '10', 'umount', '-l', this.dir], { stdio: 'ignore' });
-    rmdirSync(this.dir);
+    // A client that was at work when the server ended may have made a plain file there.
+    if (!readFileSync('/proc/self/mountinfo', 'utf8').includes(` ${this.dir} `)) rmSync(this.dir, { recursive: true, force: true });
   }
 }
