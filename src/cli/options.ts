@@ -1,4 +1,5 @@
 /** Parsing of option values. Pure; wrong input throws CliError with one sentence. */
+import { migrationFeatureWords, parseMigrationFeatures } from '../vfio/migration-features.js';
 import { CliError, EXIT_USAGE } from './errors.js';
 
 export const POLICIES = ['observe', 'track', 'enforce'] as const;
@@ -6,7 +7,7 @@ export type PolicyName = (typeof POLICIES)[number];
 export const KERNELS = ['6.12', '7.2'] as const;
 export type KernelName = (typeof KERNELS)[number];
 
-export interface DriverRequest { readonly name: string; readonly parents: number }
+export interface DriverRequest { readonly name: string; readonly parents: number; readonly features?: string }
 export interface MdevRequest { readonly type: string; readonly uuid?: string; readonly parent?: string }
 
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
@@ -22,11 +23,30 @@ export function parseCount(text: string, what: string, least: number, most: numb
   return value;
 }
 
-/** `mtty` or `mtty=2`. */
+/** `mtty`, `mtty=2` or `mtty=2,features=stop-copy+p2p`. */
 export function parseDriver(text: string): DriverRequest {
-  const [name = '', count, ...rest] = text.split('=');
-  if (name === '' || rest.length > 0) throw usage(`--driver takes NAME or NAME=PARENTS, not '${text}'`);
-  return { name, parents: count === undefined ? 1 : parseCount(count, `the number of parents in --driver ${text}`, 1, MAX_PARENTS) };
+  const [driver = '', ...options] = text.split(',');
+  const [name = '', count, ...rest] = driver.split('=');
+  if (name === '' || name === 'features' || rest.length > 0) {
+    throw usage(`--driver takes NAME or NAME=PARENTS, then ,features=...; not '${text}'`);
+  }
+  const parents = count === undefined ? 1 : parseCount(count, `the number of parents in --driver ${text}`, 1, MAX_PARENTS);
+  const features = parseFeatures(text, options);
+  return features === undefined ? { name, parents } : { name, parents, features };
+}
+
+function parseFeatures(text: string, options: readonly string[]): string | undefined {
+  const [option, again] = options;
+  if (option === undefined) return undefined;
+  if (!option.startsWith('features=') || again !== undefined) {
+    throw usage(`--driver knows features=, once, not '${again ?? option}'`);
+  }
+  const words = option.slice('features='.length);
+  try {
+    return migrationFeatureWords(parseMigrationFeatures(words)).join('+');
+  } catch (error) {
+    throw error instanceof RangeError ? usage(`${error.message} (in --driver ${text})`) : error;
+  }
 }
 
 /** `mtty-1,uuid=...,parent=...` */
@@ -73,7 +93,9 @@ export interface LabRequest {
 /** The command line that makes the same lab again: for the server that `run` starts. */
 export function labArguments(request: LabRequest): string[] {
   const args = [
-    ...request.driver.flatMap(({ name, parents }) => ['--driver', `${name}=${parents}`]),
+    ...request.driver.flatMap(({ name, parents, features }) => [
+      '--driver', `${name}=${parents}${features === undefined ? '' : `,features=${features}`}`,
+    ]),
     ...request.mdev.flatMap(({ type, uuid, parent }) => [
       '--mdev', [type, ...(uuid === undefined ? [] : [`uuid=${uuid}`]), ...(parent === undefined ? [] : [`parent=${parent}`])].join(','),
     ]),

@@ -33,7 +33,11 @@ function many<T>(parse: (text: string) => T): (text: string, before: T[]) => T[]
 
 function labOptions(command: Command): Command {
   return command
-    .option('--driver <name[=parents]>', 'load a driver, with that many parent devices (default: mtty=1; repeatable)', many(parseDriver), [])
+    .option(
+      '--driver <name[=parents][,features=WORDS]>',
+      'load a driver, with that many parent devices; WORDS are the migration features that its devices have, '
+        + 'stop-copy+p2p+pre-copy or less (default: mtty=1; repeatable)', many(parseDriver), [],
+    )
     .option('--mdev <type[,uuid=UUID][,parent=PARENT]>', 'create an mdev (repeatable)', many(parseMdev), [])
     .option('--blocker <policy>', `when migration_block is refused: ${POLICIES.join(', ')} (default: track)`, value(parsePolicy))
     .option('--kernel <version>', `behave as this kernel where kernels differ: ${KERNELS.join(', ')} (default: ${KERNELS[0]})`, value(parseKernel))

@@ -9,6 +9,8 @@ export interface DriverOptions {
   readonly blocker?: BlockerPolicyName | undefined;
   /** VFIO_MIGRATION_* flags of new devices; default all that the driver can do. */
   readonly migrationFlags?: number | undefined;
+  /** The same for single types, by name (`mtty-1`). */
+  readonly typeMigrationFlags?: Readonly<Record<string, number>> | undefined;
 }
 
 const DRIVERS: Readonly<Record<string, (options: DriverOptions) => MdevDriver>> = {

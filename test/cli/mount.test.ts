@@ -44,6 +44,12 @@ describe('mdevsim mount', asRoot, () => {
     assert.equal(shell(script, ['sh'], [server.dir]).stdout, 'enforce\n');
   });
 
+  it('--driver mtty,features= says what its devices can do', async () => {
+    await using server = await Server.start(['--driver', 'mtty,features=stop-copy', '--mdev', `mtty-1,uuid=${UUID}`]);
+    const script = `cat "$1/sys/kernel/debug/vfio/${UUID}/migration/features" "$1/sys/kernel/debug/mdevsim/${UUID}/features"`;
+    assert.equal(shell(script, ['sh'], [server.dir]).stdout, 'stop-copy\ndirty-tracking\nstop-copy\n');
+  });
+
   it('--trace prints events on stderr', async () => {
     await using server = await Server.start(['--trace', 'mdev']);
     shell(`echo ${UUID} > "$1/sys/class/mdev_bus/mtty/mdev_supported_types/mtty-1/create"`, ['sh'], [server.dir]);

@@ -13,6 +13,8 @@ import { MttyInstance } from './instance.js';
 export interface MttyOptions extends MttyDeviceOptions {
   /** Ports that all cards of a parent share; default 24, the driver's MAX_MTTYS. */
   readonly ports?: number | undefined;
+  /** migrationFlags of single types, by name. */
+  readonly typeMigrationFlags?: Readonly<Record<string, number>> | undefined;
 }
 
 const MAX_MTTYS = 24;
@@ -35,10 +37,14 @@ function portsOf(type: MdevTypeDescription): 1 | 2 {
 class MttyParent implements MdevParentOps {
   readonly types = TYPES;
   readonly #options: MttyOptions;
+  /** For types that differ; made once: there may be ten thousand devices. */
+  readonly #typeOptions: ReadonlyMap<string, MttyOptions>;
   #available: number;
 
   constructor(options: MttyOptions) {
     this.#options = options;
+    const special = Object.entries(options.typeMigrationFlags ?? {});
+    this.#typeOptions = new Map(special.map(([name, migrationFlags]) => [name, { ...options, migrationFlags }]));
     this.#available = options.ports ?? MAX_MTTYS;
   }
 
@@ -50,7 +56,8 @@ class MttyParent implements MdevParentOps {
     const ports = portsOf(type);
     if (this.#available < ports) throw new Errno('ENOSPC');
     this.#available -= ports;
-    return new MttyInstance(identity, ports, this.#options, () => { this.#available += ports; });
+    const options = this.#typeOptions.get(type.name) ?? this.#options;
+    return new MttyInstance(identity, ports, options, () => { this.#available += ports; });
   }
 }
 
