@@ -1,8 +1,9 @@
 /** scripts/bench --quick: everything builds, all three placements and all works run, the tables are printed, nothing is left. */
 import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { comparisonTables, scaleTable } from '../../scripts/bench.d/report.js';
@@ -18,15 +19,24 @@ const missing = ((): string | false => {
   return false;
 })();
 
-/** Mounts and directories of benchmarks, this one's and others'. */
-const leftovers = (): string[] => [
-  ...readFileSync('/proc/self/mountinfo', 'utf8').split('\n').filter((line) => line.includes('/mdevsim-bench-')),
-  ...readdirSync(tmpdir()).filter((name) => name.startsWith('mdevsim-bench-')),
-];
-
 test('scripts/bench --quick prints both tables and leaves nothing behind', { skip: missing }, () => {
-  const before = leftovers();
-  const out = execFileSync(`${ROOT}scripts/bench`, ['--quick'], { encoding: 'utf8', timeout: 170_000, killSignal: 'SIGKILL' });
+  // A directory for temporary files of its own: others may run benchmarks at the same time.
+  const dir = mkdtempSync(join(tmpdir(), 'mdevsim-test-bench-'));
+  try {
+    runQuick(dir);
+  } finally {
+    for (const mount of mountsBelow(dir)) spawnSync('timeout', ['-s', 'KILL', '10', 'umount', '-l', mount]);
+    if (mountsBelow(dir).length === 0) rmSync(dir, { recursive: true });
+  }
+});
+
+const mountsBelow = (dir: string): string[] => readFileSync('/proc/self/mountinfo', 'utf8').split('\n')
+  .map((line) => line.split(' ')[4] ?? '').filter((path) => path.startsWith(`${dir}/`));
+
+function runQuick(dir: string): void {
+  const out = execFileSync(`${ROOT}scripts/bench`, ['--quick'], {
+    encoding: 'utf8', timeout: 170_000, killSignal: 'SIGKILL', env: { ...process.env, TMPDIR: dir },
+  });
   const titles = { apart: 'on different CPUs', together: 'on the same CPU', free: 'Not pinned' };
   for (const { name } of placements()) assert.match(out, new RegExp(titles[name]));
   const rounds = placements(allowedCpus()).length;
@@ -35,8 +45,8 @@ test('scripts/bench --quick prints both tables and leaves nothing behind', { ski
   }
   for (const row of ['start to ready', 'CPU used', 'create at', 'list at', 'memory for each mdev']) assert.ok(out.includes(`| ${row}`), row);
   assert.doesNotMatch(out, /NaN|Infinity/);
-  assert.deepEqual(leftovers(), before);
-});
+  assert.deepEqual([...mountsBelow(dir), ...readdirSync(dir).filter((name) => name.startsWith('mdevsim-bench-'))], []);
+}
 
 const measured = (name: 'apart' | 'together' | 'free', c: number, ours: number): Measured[] => [{
   placement: { name, client: undefined, server: undefined }, work: 'cycle',
