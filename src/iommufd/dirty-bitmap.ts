@@ -71,25 +71,38 @@ export function mergeDirtyBitmap(log: DirtyLog, target: DirtyBitmapTarget, optio
   target.memory.read(target.address, 1);
   if (bytes > 1n) target.memory.read(target.address + bytes - 1n, 1);
   const shift = BigInt(target.pageShift);
-  const windows = log.windows(target.iova, target.length);
+  const parts = log.windows(target.iova, target.length).flatMap((window) => cut(window, target, shift));
   let next = 0;
   const step = (): void => {
-    for (const end = next + 256; next < end; next++) {
-      const window = windows[next];
-      if (window === undefined) return;
-      const from = window.iova > target.iova ? window.iova : target.iova;
-      const firstByte = from - target.iova >> shift + 3n;
-      const end = window.iova + window.length < target.iova + target.length
-        ? window.iova + window.length : target.iova + target.length;
-      const lastByte = end - 1n - target.iova >> shift + 3n;
+    for (let bytes = 0; bytes < WRITE_BYTES; next++) {
+      const part = parts[next];
+      if (part === undefined) return;
+      const firstByte = part.iova - target.iova >> shift + 3n;
+      const lastByte = part.iova + part.length - 1n - target.iova >> shift + 3n;
       const bits = target.memory.read(target.address + firstByte, Number(lastByte - firstByte + 1n)).slice();
       const base = target.iova + (firstByte << shift + 3n);
-      log.forEach(from, end - from, (at, length) => setBits(bits, at - base, length, shift));
+      log.forEach(part.iova, part.length, (at, length) => setBits(bits, at - base, length, shift));
       target.memory.write(target.address + firstByte, bits);
-      if (options.clear) log.clear(from, end - from);
+      if (options.clear) log.clear(part.iova, part.length);
+      bytes += bits.length;
     }
   };
-  return inSteps(() => next < windows.length, step, 1);
+  return inSteps(() => next < parts.length, step);
+}
+
+/** The part of a window that is in the target's range, in pieces of at most WRITE_BYTES of bitmap. */
+function cut(window: { iova: bigint; length: bigint }, target: DirtyBitmapTarget, shift: bigint): { iova: bigint; length: bigint }[] {
+  const [end, limit] = [window.iova + window.length, target.iova + target.length];
+  const last = end < limit ? end : limit;
+  const span = BigInt(WRITE_BYTES) * 8n << shift;
+  const parts: { iova: bigint; length: bigint }[] = [];
+  for (let iova = window.iova > target.iova ? window.iova : target.iova; iova < last;) {
+    const boundary = target.iova + ((iova - target.iova) / span + 1n) * span;
+    const next = boundary < last ? boundary : last;
+    parts.push({ iova, length: next - iova });
+    iova = next;
+  }
+  return parts;
 }
 
 /** Sets the bit of each page that has a byte in [offset, offset + length); offsets count from the bitmap's first page. */
