@@ -17,8 +17,8 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
 };
 
 function sources(root: string): string[] {
-  return ['src', 'mount'].flatMap((top) =>
-    readdirSync(join(root, top), { recursive: true, encoding: 'utf8' }).filter((name) => name.endsWith('.ts')).map((name) => join(top, name)));
+  return ['src', 'mount'].flatMap((top) => readdirSync(join(root, top), { recursive: true, encoding: 'utf8' })
+    .filter((name) => name.endsWith('.ts')).map((name) => join(top, name)));
 }
 
 interface RawImport { readonly specifier: string; readonly typeOnly: boolean }
@@ -30,8 +30,9 @@ export function importsOf(file: string, text: string): RawImport[] {
     if (ts.isImportDeclaration(node) && ts.isStringLiteral(node.moduleSpecifier)) {
       const bindings = node.importClause?.namedBindings;
       const named = bindings !== undefined && ts.isNamedImports(bindings) ? bindings.elements : undefined;
+      const onlyTypes = named !== undefined && named.length > 0 && named.every((element) => element.isTypeOnly);
       const typeOnly = node.importClause?.phaseModifier === ts.SyntaxKind.TypeKeyword
-        || (node.importClause?.name === undefined && named !== undefined && named.length > 0 && named.every((element) => element.isTypeOnly));
+        || (node.importClause?.name === undefined && onlyTypes);
       found.push({ specifier: node.moduleSpecifier.text, typeOnly });
     } else if (ts.isExportDeclaration(node) && node.moduleSpecifier !== undefined && ts.isStringLiteral(node.moduleSpecifier)) {
       found.push({ specifier: node.moduleSpecifier.text, typeOnly: node.isTypeOnly });
@@ -76,7 +77,9 @@ export function check(root: string): string[] {
       if (specifier.startsWith('node:')) continue;
       if (!specifier.startsWith('.')) {
         const layer = layerOf(file) ?? '';
-        if (PACKAGES[specifier]?.includes(layer) !== true) problems.push(`${file} imports the package ${specifier}: ${layer} may not`);
+        if (PACKAGES[specifier]?.includes(layer) !== true) {
+          problems.push(`${file} imports the package ${specifier}: ${layer} may not`);
+        }
         continue;
       }
       const to = normalize(join(dirname(file), specifier)).replace(/\.js$/, '.ts');
@@ -94,6 +97,7 @@ if (process.argv[1] !== undefined && fileURLToPath(import.meta.url) === process.
   const root = process.argv[2] ?? join(dirname(fileURLToPath(import.meta.url)), '..');
   const problems = check(root);
   for (const problem of problems) console.error(problem);
-  console.log(problems.length === 0 ? 'layers: ok' : `layers: ${problems.length} forbidden imports below ${relative(process.cwd(), root) || '.'}`);
+  const where = relative(process.cwd(), root) || '.';
+  console.log(problems.length === 0 ? 'layers: ok' : `layers: ${problems.length} problems below ${where}`);
   process.exitCode = problems.length === 0 ? 0 : 1;
 }

@@ -65,7 +65,8 @@ export function forbidden({ from, to, typeOnly }: Import): string | undefined {
   if (source === target || target === 'src/trace') return undefined;
   const allowed = LAYERS[source];
   if (allowed === undefined) return `${source} has no row in scripts/layers.ts`;
-  if (!allowed.includes(EVERYTHING) && !allowed.includes(target)) return `${from} imports ${to}: ${source} may not import ${target}`;
-  if (TYPES_ONLY[source]?.includes(target) === true && !typeOnly) return `${from} imports ${to}: ${source} may import only types from ${target}`;
+  const what = `${from} imports ${to}: ${source}`;
+  if (!allowed.includes(EVERYTHING) && !allowed.includes(target)) return `${what} may not import ${target}`;
+  if (TYPES_ONLY[source]?.includes(target) === true && !typeOnly) return `${what} may import only types from ${target}`;
   return undefined;
 }

@@ -24,6 +24,6 @@ try {
     const message = error instanceof CliError ? error.message : describe(error);
     if (message !== '') process.stderr.write(`mdevsim: ${message}\n`);
     process.exitCode = error instanceof CliError ? error.exitCode : EXIT_FAILURE;
-    if (process.env['MDEVSIM_DEBUG'] !== undefined) process.stderr.write(`${error instanceof Error ? error.stack : String(error)}\n`);
+    if (process.env['MDEVSIM_DEBUG'] !== undefined) console.error(error);
   }
 }

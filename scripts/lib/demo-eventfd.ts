@@ -16,7 +16,8 @@ const IOCTL = process.arch === 'arm64' ? 29 : 16;
 const [group = '0', uuid = ''] = process.argv.slice(2);
 
 /** ioctl(2) whose argument is a number. */
-const ioctlNumber = (fd: number, command: number, argument: number): number => check(syscall(IOCTL, fd, command, argument, 0, 0, 0), 'ioctl');
+const ioctlNumber = (fd: number, command: number, argument: number): number =>
+  check(syscall(IOCTL, fd, command, argument, 0, 0, 0), 'ioctl');
 const int32 = (value: number): Uint8Array => new Uint8Array(Int32Array.of(value).buffer);
 
 const container = openFd('/dev/vfio/vfio', O_RDWR);
@@ -27,7 +28,8 @@ const device = ioctlFd(groupFd, VFIO_GROUP_GET_DEVICE_FD, Buffer.from(`${uuid}\0
 ioctlFd(device, VFIO_DEVICE_GET_INFO, vfio_device_info.encode({ argsz: vfio_device_info.size }));
 const eventfd = createEventfd();
 const head = vfio_irq_set.encode({
-  argsz: vfio_irq_set.size + 4, flags: VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_TRIGGER, index: VFIO_PCI_NUM_IRQS, start: 0, count: 1,
+  argsz: vfio_irq_set.size + 4, flags: VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_TRIGGER,
+  index: VFIO_PCI_NUM_IRQS, start: 0, count: 1,
 });
 ioctlFd(device, VFIO_DEVICE_SET_IRQS, Buffer.concat([head, int32(eventfd.fd)]));
 

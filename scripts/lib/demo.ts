@@ -1,4 +1,4 @@
-/** The story that scripts/demo tells. Everything here is real: QEMU, bash, the file system, the eventfd; only the machine is ours. */
+/** The story that scripts/demo tells. QEMU, bash, the file system and the eventfd are real; only the machine is ours. */
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
@@ -17,7 +17,7 @@ const SOURCE_UUID = '11111111-1111-4111-8111-111111111111';
 const TARGET_UUID = '22222222-2222-4222-8222-222222222222';
 /** Generated device state, bytes: mtty's own is 96. */
 const STATE_SIZE = 32 << 20;
-/** How fast the device changes its state while it is pre-copied, bytes per second: faster than BANDWIDTH, so that the migration takes time. */
+/** Bytes of state that change in a second while it is pre-copied: more than BANDWIDTH, so that the migration takes time. */
 const DIRTY_RATE = 64 << 20;
 /** Bytes per second. */
 const BANDWIDTH = 16 << 20;
@@ -28,11 +28,14 @@ const sub = (text: string): void => console.log(`             ${text}`);
 
 const children: ChildProcess[] = [];
 
-function startQemu(scratch: string, lab: Lab, name: string, uuid: string, extra: readonly string[]): { child: ChildProcess; connect: () => Promise<Qmp> } {
+interface Qemu { readonly child: ChildProcess; readonly connect: () => Promise<Qmp> }
+
+function startQemu(scratch: string, lab: Lab, name: string, uuid: string, extra: readonly string[]): Qemu {
   const socket = join(scratch, `${name}.qmp`);
   const argv = [
-    ...MDEVSIM, 'run', '--lab', lab.dir, '--', 'qemu-system-x86_64', '-M', 'q35,accel=tcg', '-m', '64M', '-nodefaults', '-no-user-config',
-    '-display', 'none', '-qmp', `unix:${socket},server=on,wait=off`,
+    ...MDEVSIM, 'run', '--lab', lab.dir, '--',
+    'qemu-system-x86_64', '-M', 'q35,accel=tcg', '-m', '64M', '-nodefaults', '-no-user-config', '-display', 'none',
+    '-qmp', `unix:${socket},server=on,wait=off`,
     '-device', `vfio-pci,sysfsdev=/sys/bus/mdev/devices/${uuid},migration-events=on`, ...extra,
   ];
   const child = spawn(argv[0] ?? '', argv.slice(1), { stdio: ['ignore', 'ignore', 'pipe'] });
@@ -67,7 +70,8 @@ const showEcho = (command: string, { status, stderr }: { status: number; stderr:
 };
 
 async function story(scratch: string, labDir: string): Promise<void> {
-  const lab = await Lab.mount(labDir, { devices: [{ type: 'mtty-2', uuid: SOURCE_UUID }, { type: 'mtty-2', uuid: TARGET_UUID }] });
+  const devices = [SOURCE_UUID, TARGET_UUID].map((uuid) => ({ type: 'mtty-2', uuid }));
+  const lab = await Lab.mount(labDir, { devices });
   try {
     const [source, target] = [lab.device(SOURCE_UUID), lab.device(TARGET_UUID)];
     if (source === undefined || target === undefined) throw new Error('the devices are missing');
@@ -80,19 +84,23 @@ async function story(scratch: string, labDir: string): Promise<void> {
     children.push(shell.child);
     const file = `/sys/bus/mdev/devices/${SOURCE_UUID}/migration_block`;
 
-    const eventfd = new RootShell([...MDEVSIM, 'run', '--lab', lab.dir, '--', process.execPath, '--import', 'tsx', join(ROOT, 'scripts/lib/demo-eventfd.ts'), String(source.group), SOURCE_UUID]);
+    const program = join(ROOT, 'scripts/lib/demo-eventfd.ts');
+    const client = [process.execPath, '--import', 'tsx', program, String(source.group), SOURCE_UUID];
+    const eventfd = new RootShell([...MDEVSIM, 'run', '--lab', lab.dir, '--', ...client]);
     children.push(eventfd.child);
     say('a program opens the device with VFIO and gives it an eventfd for the blocker interrupt');
     await eventfd.line(/^listening/);
     for (const value of [1, 1, 0]) showEcho(`echo ${value} > migration_block`, await shell.run(`echo ${value} > ${file}`));
     eventfd.write('count\n');
-    say(`its eventfd was signalled ${(await eventfd.line(/^count/)).slice('count '.length)} times: once per change, not for the second 1`);
+    const count = (await eventfd.line(/^count/)).slice('count '.length);
+    say(`its eventfd was signalled ${count} times: once per change, not for the second 1`);
     eventfd.write('end\n');
     await eventfd.ended;
 
     say('two unmodified QEMUs start, each with one of the devices as vfio-pci');
     const incoming = `unix:${join(scratch, 'migration')}`;
-    const [from, to] = [startQemu(scratch, lab, 'source', SOURCE_UUID, []), startQemu(scratch, lab, 'target', TARGET_UUID, ['-incoming', incoming])];
+    const from = startQemu(scratch, lab, 'source', SOURCE_UUID, []);
+    const to = startQemu(scratch, lab, 'target', TARGET_UUID, ['-incoming', incoming]);
     const [qemu, peer] = await Promise.all([from.connect(), to.connect()]);
     const { qemu: { major, minor } } = await qemu.execute('query-version');
     say(`QEMU ${major}.${minor} runs; the devices are ${source.migrationState} and ${target.migrationState}`);
@@ -104,8 +112,11 @@ async function story(scratch: string, labDir: string): Promise<void> {
     await qemu.execute('migrate-set-capabilities', { capabilities: [{ capability: 'events', state: true }] });
     await qemu.execute('migrate-set-parameters', { 'max-bandwidth': BANDWIDTH, 'downtime-limit': 300 });
     observer.states.length = 0;
-    const saving = lab.next('state', ({ uuid, to: state }) => uuid === SOURCE_UUID && state === 'PRE_COPY', AbortSignal.timeout(20_000));
-    const resumed = lab.next('state', ({ uuid, to: state }) => uuid === TARGET_UUID && state === 'RUNNING', AbortSignal.timeout(60_000));
+    const enters = (device: string, state: string): Promise<unknown> =>
+      lab.next('state', (event) => event.uuid === device && event.to === state, AbortSignal.timeout(60_000));
+    const saving = enters(SOURCE_UUID, 'PRE_COPY');
+    const resumed = enters(TARGET_UUID, 'RUNNING');
+    saving.catch(() => undefined);
     resumed.catch(() => undefined);
     await qemu.execute('migrate', { uri: incoming });
     await saving;
@@ -120,7 +131,8 @@ async function story(scratch: string, labDir: string): Promise<void> {
     await source.fault('dirty_rate', 0);
     await qemu.execute('migrate-set-parameters', { 'max-bandwidth': 0, 'downtime-limit': 2000 });
 
-    const end = await qemu.event(60, 'the end of the migration', ({ event, data }) => event === 'MIGRATION' && ['completed', 'failed'].includes(String(data['status'])));
+    const end = await qemu.event(60, 'the end of the migration', ({ event, data }) =>
+      event === 'MIGRATION' && ['completed', 'failed'].includes(String(data['status'])));
     const info = await qemu.execute('query-migrate');
     say(`the migration ${String(end.data['status'])} after ${((performance.now() - began) / 1000).toFixed(2)} s`);
     if (info.status !== 'completed') throw new Error(info['error-desc'] ?? 'the migration failed');
@@ -156,6 +168,7 @@ try {
   say('everything is cleaned up');
   process.exit(0);
 } catch (error) {
-  console.error(`The demo failed: ${error instanceof DeadlineError ? error.message.split('\n')[0] : error instanceof Error ? error.message : String(error)}`);
+  const text = error instanceof Error ? error.message : String(error);
+  console.error(`The demo failed: ${error instanceof DeadlineError ? text.split('\n')[0] : text}`);
   process.exit(1);
 }

@@ -27,7 +27,8 @@ const UNSHARE = ['--pid', '--fork', '--kill-child=KILL', '--mount', '--propagati
 
 /** Whether `unshare` works here (root with CAP_SYS_ADMIN, and a /proc that may be mounted anew). */
 export function namespacesWork(): boolean {
-  const probe = spawnSync('unshare', [...UNSHARE, 'sh', '-c', 'mount -t proc proc /proc && test -d /proc/1'], { timeout: 5000, killSignal: 'SIGKILL', stdio: 'ignore' });
+  const command = [...UNSHARE, 'sh', '-c', 'mount -t proc proc /proc && test -d /proc/1'];
+  const probe = spawnSync('unshare', command, { timeout: 5000, killSignal: 'SIGKILL', stdio: 'ignore' });
   return probe.status === 0;
 }
 
@@ -60,28 +61,26 @@ export async function isolate(command: readonly string[], options: {
     child.once('exit', (status, signal) => resolve({ status, signal }));
     child.once('error', () => resolve({ status: 127, signal: null }));
   });
-  const kill = (abort: boolean): void => {
+  const kill = (): void => {
     if (child.pid === undefined) return;
-    if (options.namespaces) {
-      spawnSync('timeout', ['-s', 'KILL', '10', join(HERE, 'reap'), String(child.pid), ...(abort ? ['abort'] : [])], { stdio: 'ignore' });
-    } else {
-      spawnSync('timeout', ['-s', 'KILL', '10', join(HERE, 'reap'), String(child.pid)], { stdio: 'ignore' });
+    const words = options.namespaces ? ['abort'] : [];
+    spawnSync('timeout', ['-s', 'KILL', '10', join(HERE, 'reap'), String(child.pid), ...words], { stdio: 'ignore' });
+    if (!options.namespaces) {
       try { process.kill(-child.pid, 'SIGKILL'); } catch { /* Already gone. */ }
     }
   };
-  const killNow = (): void => kill(true);
-  running.add(killNow);
+  running.add(kill);
   const timer = new AbortController();
   const expired = delay(options.limit * 1000, undefined, { signal: timer.signal }).catch(() => undefined);
   let end = await Promise.race([ended, expired]);
   const timedOut = end === undefined;
   if (timedOut) {
-    kill(true);
+    kill();
     end = await Promise.race([ended, delay(GRACE * 1000, undefined, { ref: false })]);
     if (end === undefined) child.unref();
   }
   timer.abort();
-  running.delete(killNow);
+  running.delete(kill);
   if (!options.namespaces && child.pid !== undefined) {
     try { process.kill(-child.pid, 'SIGKILL'); } catch { /* Nothing was left behind. */ }
   }

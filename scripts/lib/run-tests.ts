@@ -33,7 +33,9 @@ interface Options {
 }
 
 function parseArguments(argv: readonly string[]): Options {
-  const options: Options = { root: join(HERE, '..', '..'), limit: undefined, deadline: Infinity, steps: [], chosen: new Set(), filters: [] };
+  const options: Options = {
+    root: join(HERE, '..', '..'), limit: undefined, deadline: Infinity, steps: [], chosen: new Set(), filters: [],
+  };
   const rest = [...argv];
   for (let word = rest.shift(); word !== undefined; word = rest.shift()) {
     if (word === '--root') options.root = rest.shift() ?? '.';
@@ -49,7 +51,16 @@ function parseArguments(argv: readonly string[]): Options {
   return options;
 }
 
-interface Ran { readonly plan: Plan; readonly result: FileResult; readonly outcome: Outcome | undefined; readonly log: string; readonly problem: string | undefined }
+interface Ran {
+  readonly plan: Plan;
+  readonly result: FileResult;
+  /** Undefined when it was not run. */
+  readonly outcome: Outcome | undefined;
+  /** File with the output. */
+  readonly log: string;
+  /** Why the file as a whole failed. */
+  readonly problem: string | undefined;
+}
 
 /** Why the file as a whole failed, beyond its failed tests. */
 function problemOf(outcome: Outcome, result: FileResult, limit: number): string | undefined {
@@ -88,7 +99,10 @@ class Runner {
       '--test-reporter', pathToFileURL(join(HERE, 'reporter.ts')).href, '--test-reporter-destination', events,
       '--test-reporter', 'spec', '--test-reporter-destination', 'stdout',
       join(this.#options.root, plan.file),
-    ], { limit, log, namespaces: this.#namespaces, cwd: join(HERE, '..', '..'), env: { ...process.env, MDEVSIM_TEST_BUILT: '1', NO_COLOR: '1', NODE_TEST_CONTEXT: undefined } });
+    ], {
+      limit, log, namespaces: this.#namespaces, cwd: join(HERE, '..', '..'),
+      env: { ...process.env, MDEVSIM_TEST_BUILT: '1', NO_COLOR: '1', NODE_TEST_CONTEXT: undefined },
+    });
     const result = readResults(readFileSync(events, 'utf8'));
     return { plan, result, outcome, log, problem: problemOf(outcome, result, limit) };
   }
@@ -97,7 +111,8 @@ class Runner {
   async #file(plan: Plan): Promise<{ ran: Ran; second: boolean }> {
     if ((performance.now() - this.#started) / 1000 >= this.#options.deadline) {
       const result = { passed: 0, failed: [], skipped: [], running: [] };
-      return { ran: { plan, result, outcome: undefined, log: '', problem: 'not run: the time for all tests is used up' }, second: false };
+      const problem = 'not run: the time for all tests is used up';
+      return { ran: { plan, result, outcome: undefined, log: '', problem }, second: false };
     }
     const ran = await this.#once(plan);
     this.#print(ran);
@@ -125,7 +140,7 @@ class Runner {
   async run(): Promise<boolean> {
     const { root, filters, chosen, limit, steps } = this.#options;
     const files = readdirSync(join(root, 'test'), { recursive: true, encoding: 'utf8' })
-      .map((file) => join('test', file)).filter((file) => file.endsWith('.test.ts') && !/(^|\/)fixtures\//.test(file.slice('test/'.length)));
+      .filter((file) => file.endsWith('.test.ts') && !/(^|\/)fixtures\//.test(file)).map((file) => join('test', file));
     const plans = choose(files, filters, chosen).map((one) => (limit === undefined ? one : { ...one, limit }));
     if (!this.#namespaces) console.log('note: no pid namespaces here; each test file gets a process group instead');
     const all: { ran: Ran; second: boolean }[] = [];
@@ -151,7 +166,8 @@ class Runner {
     const failed = sum(failures) + brokenSteps.length + (plans.length === 0 ? 1 : 0);
     if (plans.length === 0) console.log(`failed: no test file matches ${filters.join(' ') || 'anything'}`);
     if (failed === 0) rmSync(this.#logs, { recursive: true, force: true });
-    console.log(`${sum((ran) => ran.result.passed)} passed, ${failed} failed, ${sum((ran) => ran.result.skipped.length)} skipped`);
+    const skipped = sum((ran) => ran.result.skipped.length);
+    console.log(`${sum((ran) => ran.result.passed)} passed, ${failed} failed, ${skipped} skipped`);
     return failed === 0;
   }
 }

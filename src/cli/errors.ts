@@ -16,8 +16,9 @@ export class CliError extends Error {
 const TEXTS: Partial<Record<ErrnoName, string>> = {
   EACCES: 'permission denied', EPERM: 'operation not permitted', ENOENT: 'no such file or directory', ENOTDIR: 'not a directory',
   EBUSY: 'device or resource busy', ENODEV: 'no such device', ENOTCONN: 'the lab that was mounted there has died',
-  EEXIST: 'it exists already', EINVAL: 'invalid argument', ENOSPC: 'nothing of it is left', ENOTEMPTY: 'the directory is not empty',
-  ENXIO: 'no such device', ENOSYS: 'this kernel does not have it', EROFS: 'the file system is read-only', EMFILE: 'too many open files',
+  EEXIST: 'it exists already', EINVAL: 'invalid argument', ENOSPC: 'nothing of it is left', EMFILE: 'too many open files',
+  ENOTEMPTY: 'the directory is not empty', ENXIO: 'no such device', ENOSYS: 'this kernel does not have it',
+  EROFS: 'the file system is read-only',
 };
 
 /** Errors of Node, of system calls and ours as half a sentence: `permission denied`. */

@@ -7,7 +7,8 @@ import { CliError } from './errors.js';
 export const LAB_VARIABLE = 'MDEVSIM_LAB';
 
 /** mountinfo writes blanks, tabs, newlines and backslashes as \ooo. */
-const unescape = (text: string): string => text.replace(/\\([0-7]{3})/g, (_, digits: string) => String.fromCharCode(Number.parseInt(digits, 8)));
+const unescape = (text: string): string =>
+  text.replace(/\\([0-7]{3})/g, (_, digits: string) => String.fromCharCode(Number.parseInt(digits, 8)));
 
 /** Mount points of whole labs (not of parts that `run` has bound elsewhere) in the text of a mountinfo file. */
 export function labsIn(mountinfo: string): string[] {

@@ -73,7 +73,8 @@ export function list(options: { readonly lab?: string; readonly json?: boolean }
     } else if (options.json !== true) {
       const rows = devices.map(({ uuid, type, parent, group, blocked, state }) =>
         [uuid, type, parent, String(group), blocked === null ? '-' : blocked ? '1' : '0', state ?? '-']);
-      process.stdout.write(`${lab}: ${devices.length === 0 ? 'no devices' : `${devices.length} device${devices.length === 1 ? '' : 's'}`}\n`);
+      const count = devices.length === 0 ? 'no devices' : `${devices.length} device${devices.length === 1 ? '' : 's'}`;
+      process.stdout.write(`${lab}: ${count}\n`);
       if (rows.length > 0) process.stdout.write(`${table([HEAD, ...rows])}\n`);
     }
   }

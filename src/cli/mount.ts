@@ -46,14 +46,15 @@ async function makeLab(dir: string, request: ServeRequest): Promise<Lab> {
       ...(request.kernel === undefined ? {} : { kernel: request.kernel }), xattrs: request.xattrs === true,
     });
   } catch (error) {
-    throw error instanceof MountError ? new CliError(error.message) : new CliError(`the lab could not be made: ${describe(error)}`);
+    throw new CliError(error instanceof MountError ? error.message : `the lab could not be made: ${describe(error)}`);
   }
 }
 
 function readyLine(lab: Lab, json: boolean): string {
   if (!json) return `ready ${lab.dir}`;
   const devices = lab.devices.map(({ uuid, type, parent, group, index, path }) => ({
-    uuid, type, parent, group, path: join(lab.dir, path), groupNode: join(lab.dir, `dev/vfio/${group}`), cdevNode: join(lab.dir, `dev/vfio/devices/vfio${index}`),
+    uuid, type, parent, group, path: join(lab.dir, path),
+    groupNode: join(lab.dir, `dev/vfio/${group}`), cdevNode: join(lab.dir, `dev/vfio/devices/vfio${index}`),
   }));
   return JSON.stringify({ ready: true, dir: lab.dir, sys: join(lab.dir, 'sys'), dev: join(lab.dir, 'dev'), devices });
 }

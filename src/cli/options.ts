@@ -19,7 +19,9 @@ const usage = (message: string): CliError => new CliError(message, EXIT_USAGE);
 /** A whole number in [least, most]. */
 export function parseCount(text: string, what: string, least: number, most: number): number {
   const value = Number(text);
-  if (!/^\d+$/.test(text) || value < least || value > most) throw usage(`${what} must be a number from ${least} to ${most}, not '${text}'`);
+  if (!/^\d+$/.test(text) || value < least || value > most) {
+    throw usage(`${what} must be a number from ${least} to ${most}, not '${text}'`);
+  }
   return value;
 }
 
@@ -97,7 +99,7 @@ export function labArguments(request: LabRequest): string[] {
       '--driver', `${name}=${parents}${features === undefined ? '' : `,features=${features}`}`,
     ]),
     ...request.mdev.flatMap(({ type, uuid, parent }) => [
-      '--mdev', [type, ...(uuid === undefined ? [] : [`uuid=${uuid}`]), ...(parent === undefined ? [] : [`parent=${parent}`])].join(','),
+      '--mdev', `${type}${uuid === undefined ? '' : `,uuid=${uuid}`}${parent === undefined ? '' : `,parent=${parent}`}`,
     ]),
   ];
   for (const key of ['blocker', 'kernel', 'trace'] as const) {

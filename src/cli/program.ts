@@ -40,14 +40,16 @@ function labOptions(command: Command): Command {
     )
     .option('--mdev <type[,uuid=UUID][,parent=PARENT]>', 'create an mdev (repeatable)', many(parseMdev), [])
     .option('--blocker <policy>', `when migration_block is refused: ${POLICIES.join(', ')} (default: track)`, value(parsePolicy))
-    .option('--kernel <version>', `behave as this kernel where kernels differ: ${KERNELS.join(', ')} (default: ${KERNELS[0]})`, value(parseKernel))
+    .option('--kernel <version>', `behave as this kernel where kernels differ: ${KERNELS.join(', ')} (default: ${KERNELS[0]})`,
+      value(parseKernel))
     .option('--trace <categories>', 'print trace events on stderr: all, or names with commas between (also MDEVSIM_TRACE)')
     .option('--xattrs', 'files can have extended attributes, as in the kernel; makes each "echo >" one request longer');
 }
 
 const labRequest = ({ driver, mdev, blocker, kernel, trace, xattrs }: LabOptions): LabOptions => ({
   driver: driver.length === 0 ? [{ name: 'mtty', parents: 1 }] : driver, mdev,
-  ...(blocker === undefined ? {} : { blocker }), ...(kernel === undefined ? {} : { kernel }), ...(trace === undefined ? {} : { trace }),
+  ...(blocker === undefined ? {} : { blocker }), ...(kernel === undefined ? {} : { kernel }),
+  ...(trace === undefined ? {} : { trace }),
   ...(xattrs === undefined ? {} : { xattrs }),
 });
 
@@ -58,7 +60,8 @@ export function createProgram(version: string): Command {
     .enablePositionalOptions()
     .exitOverride()
     .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, 'mdevsim: ')) })
-    .addHelpText('after', "\nExample:\n  mdevsim run --mdev mtty-1 -- sh -c 'ls /sys/bus/mdev/devices'\n\nEvery command has its own --help.");
+    .addHelpText('after', "\nExample:\n  mdevsim run --mdev mtty-1 -- sh -c 'ls /sys/bus/mdev/devices'")
+    .addHelpText('after', '\nEvery command has its own --help.');
 
   labOptions(program.command('mount'))
     .description('Serve a lab in the foreground; prints "ready <dir>" when it can be used. SIGINT and SIGTERM unmount it.')
@@ -68,7 +71,8 @@ export function createProgram(version: string): Command {
     .addHelpText('after', '\nExample:\n  mdevsim mount /tmp/lab --driver mtty=2 --mdev mtty-1,parent=mtty1 --mdev mtty-2')
     .action(async (dir: string, options: LabOptions & { json?: boolean; for?: string }) => {
       const { serve } = await import('./mount.js');
-      await serve(dir, { ...labRequest(options), json: options.json === true, ...(options.for === undefined ? {} : { owner: options.for }) });
+      const owner = options.for === undefined ? {} : { owner: options.for };
+      await serve(dir, { ...labRequest(options), json: options.json === true, ...owner });
     });
 
   labOptions(program.command('run'))
@@ -76,14 +80,19 @@ export function createProgram(version: string): Command {
     .usage('[--lab DIR | options] -- COMMAND [ARGS...]')
     .argument('<command...>', 'the program and its arguments')
     .option('--lab <dir>', 'use a lab that is mounted there, instead of a new one that ends with the command')
-    .option('--slots <n>', 'how many files the lab can open in the program at a time: VFIO devices and data streams', value(parseSlots), DEFAULT_SLOTS)
+    .option('--slots <n>', 'how many files the lab can open in the program at a time: VFIO devices and data streams',
+      value(parseSlots), DEFAULT_SLOTS)
     .passThroughOptions()
     .addHelpText('after', "\nExample:\n  mdevsim run --mdev mtty-1,uuid=$(uuidgen) -- bash")
     .action(async (argv: string[], options: LabOptions & { lab?: string; slots: number }, command: Command) => {
-      const given = (['driver', 'mdev', 'blocker', 'kernel', 'trace', 'xattrs'] as const).find((name) => command.getOptionValueSource(name) === 'cli');
-      if (options.lab !== undefined && given !== undefined) throw new CliError(`--${given} is for a new lab; it cannot be combined with --lab`, EXIT_USAGE);
+      const ofNewLabs = ['driver', 'mdev', 'blocker', 'kernel', 'trace', 'xattrs'] as const;
+      const given = ofNewLabs.find((name) => command.getOptionValueSource(name) === 'cli');
+      if (options.lab !== undefined && given !== undefined) {
+        throw new CliError(`--${given} is for a new lab; it cannot be combined with --lab`, EXIT_USAGE);
+      }
       const { run } = await import('./run.js');
-      await run(argv, { ...labRequest(options), slots: options.slots, ...(options.lab === undefined ? {} : { lab: options.lab }) });
+      const lab = options.lab === undefined ? {} : { lab: options.lab };
+      await run(argv, { ...labRequest(options), slots: options.slots, ...lab });
     });
 
   program.command('list')

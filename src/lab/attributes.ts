@@ -9,7 +9,9 @@ const O_RDONLY = 0;
 const O_WRONLY = 1;
 const PAGE = 4096;
 
-async function withFile<T>(root: Dir, path: string, flags: number, signal: AbortSignal | undefined, use: (file: OpenFile) => Promise<T>): Promise<T> {
+async function withFile<T>(
+  root: Dir, path: string, flags: number, signal: AbortSignal | undefined, use: (file: OpenFile) => Promise<T>,
+): Promise<T> {
   const node = root.find(path);
   if (node === undefined) throw new Errno('ENOENT', path);
   if (!(node instanceof FileNode)) throw new Errno('EISDIR', path);

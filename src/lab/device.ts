@@ -94,7 +94,7 @@ export class LabDevice {
     return writeAttribute(this.#root(), `${this.path}/${attribute}`, data, signal);
   }
 
-  /** A fault knob (sys/kernel/debug/mdevsim/<uuid>/<knob>): delay, fail, stream_fail, stream_cut, state_size, dirty_rate, features. */
+  /** Sets a fault: delay, fail, stream_fail, stream_cut, state_size, dirty_rate, features (src/fault/knobs.ts). Throws EINVAL. */
   fault(knob: string, value: string | number): Promise<void> {
     return writeAttribute(this.#root(), `sys/kernel/debug/mdevsim/${this.uuid}/${knob}`, String(value));
   }
@@ -128,15 +128,13 @@ class MigrationWatch implements MigrationHooks {
   constructor(private readonly uuid: string, private readonly events: LabEvents) {}
 
   afterArc(from: number, to: number): void {
-    trace('migration.state', { device: this.uuid, from: migrationStateName(from), to: migrationStateName(to), reset: false });
-    this.events.emit({ type: 'state', uuid: this.uuid, from: migrationStateName(from), to: migrationStateName(to), reset: false });
+    this.#step(migrationStateName(from), migrationStateName(to), false);
   }
   completed({ from, to }: MigrationWalk): void {
     this.events.emit({ type: 'transition', uuid: this.uuid, from: migrationStateName(from), to: migrationStateName(to) });
   }
   reset(from: number): void {
-    trace('migration.state', { device: this.uuid, from: migrationStateName(from), to: 'RUNNING', reset: true });
-    this.events.emit({ type: 'state', uuid: this.uuid, from: migrationStateName(from), to: 'RUNNING', reset: true });
+    this.#step(migrationStateName(from), 'RUNNING', true);
   }
   dataSizeQueried(): void {
     trace('migration.size', { device: this.uuid });
@@ -146,6 +144,11 @@ class MigrationWatch implements MigrationHooks {
     trace('migration.data', { device: this.uuid, direction, bytes: size, position });
     this.events.emit({ type: 'data', uuid: this.uuid, direction, bytes: position + size });
     return size;
+  }
+
+  #step(from: string, to: string, reset: boolean): void {
+    trace('migration.state', { device: this.uuid, from, to, reset });
+    this.events.emit({ type: 'state', uuid: this.uuid, from, to, reset });
   }
 }
 

@@ -3,7 +3,10 @@
 /** Every event has the time since the lab was made, in milliseconds. */
 export type LabEvent = { readonly time: number } & (
   /** A uevent; `env` as the kernel would send it. */
-  | { readonly type: 'uevent'; readonly action: string; readonly devpath: string; readonly subsystem: string; readonly env: readonly string[] }
+  | {
+    readonly type: 'uevent'; readonly action: string; readonly devpath: string; readonly subsystem: string;
+    readonly env: readonly string[];
+  }
   /** `removing`: remove was asked for; `removed`: the device is gone. */
   | { readonly type: 'device'; readonly change: 'created' | 'removing' | 'removed'; readonly uuid: string }
   /** One step of a migration walk, or a reset. Names as in debugfs: RUNNING, PRE_COPY, STOP_COPY, ... */
@@ -42,7 +45,9 @@ export class LabEvents {
   }
 
   /** The next event of that type for which `accept` says yes. Rejects when `signal` is aborted. */
-  next<T extends LabEventType>(type: T, accept: (event: LabEventOf<T>) => boolean = () => true, signal?: AbortSignal): Promise<LabEventOf<T>> {
+  next<T extends LabEventType>(
+    type: T, accept: (event: LabEventOf<T>) => boolean = () => true, signal?: AbortSignal,
+  ): Promise<LabEventOf<T>> {
     return new Promise((resolve, reject) => {
       const stop = (): void => {
         end();

@@ -126,7 +126,9 @@ export class Lab {
     return this.#events.subscribe(listener);
   }
   /** The next event of that type that `accept` takes. Rejects when `signal` is aborted. */
-  next<T extends LabEventType>(type: T, accept?: (event: LabEventOf<T>) => boolean, signal?: AbortSignal): Promise<LabEventOf<T>> {
+  next<T extends LabEventType>(
+    type: T, accept?: (event: LabEventOf<T>) => boolean, signal?: AbortSignal,
+  ): Promise<LabEventOf<T>> {
     return this.#events.next(type, accept, signal);
   }
 
@@ -151,7 +153,9 @@ export class Lab {
       if (kind === 'removed') this.#devices.delete(device.uuid);
       events.emit({ type: 'device', change: kind, uuid: device.uuid });
     });
-    machine.uevents.subscribe(({ action, devpath, subsystem, env }) => events.emit({ type: 'uevent', action, devpath, subsystem, env }));
+    machine.uevents.subscribe(({ action, devpath, subsystem, env }) => {
+      events.emit({ type: 'uevent', action, devpath, subsystem, env });
+    });
     machine.klog.observer = (message) => events.emit({ type: 'klog', message });
   }
 
@@ -174,5 +178,7 @@ function create(core: MdevCore, { type, uuid = randomUUID(), parent }: DeviceReq
   if (found !== undefined) return core.create(found, uuid);
   const known = [...new Set(types.map(({ name }) => name))].join(', ');
   const parents = [...new Set(types.map((one) => one.parent.name))].join(', ');
-  throw new Errno('ENODEV', parent === undefined ? `no type ${type}: there are ${known}` : `no type ${type} on a parent ${parent}: there are ${known} on ${parents}`);
+  throw new Errno('ENODEV', parent === undefined
+    ? `no type ${type}: there are ${known}`
+    : `no type ${type} on a parent ${parent}: there are ${known} on ${parents}`);
 }

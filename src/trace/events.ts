@@ -43,15 +43,18 @@ export const EVENTS = {
   'mdev.remove': event<{ uuid: string; waited: boolean }>('an mdev is gone'),
   /* VFIO. */
   'vfio.ioctl': event<{ file: string; command: string; pid: number; result: string }>('an ioctl on a VFIO or iommufd file'),
-  'vfio.io': event<{ file: string; operation: string; pid: number; offset: number; size: number; result: string }>('a read or write of a VFIO device or its data file'),
+  'vfio.io': event<{ file: string; operation: string; pid: number; offset: number; size: number; result: string }>(
+    'a read or write of a VFIO device or its data file'),
   'vfio.open': event<{ device: string }>('a device was opened'),
   'vfio.close': event<{ device: string }>('the last file of a device was closed'),
   /* Migration. */
   'migration.state': event<{ device: string; from: string; to: string; reset: boolean }>('a step from one state to the next'),
   'migration.size': event<{ device: string }>('MIG_DATA_SIZE was asked'),
-  'migration.data': event<{ device: string; direction: string; bytes: number; position: number }>('device state moves through a data file'),
+  'migration.data': event<{ device: string; direction: string; bytes: number; position: number }>(
+    'device state moves through a data file'),
   /* Blocker. */
-  'blocker.set': event<{ device: string; blocked: boolean; policy: string; result: string }>('migration_block was changed, or the change refused'),
+  'blocker.set': event<{ device: string; blocked: boolean; policy: string; result: string }>(
+    'migration_block was changed, or the change refused'),
   /* Anything that the operator should know. */
   'log.warning': event<{ message: string }>('something the operator should know', 'warning'),
   'log.error': event<{ message: string; error?: string }>('a defect of the lab: a handler threw something unexpected', 'error'),

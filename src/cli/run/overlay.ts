@@ -6,7 +6,7 @@
  * `planOverlay()` decides, `applyOverlay()` mounts; only the second one touches the machine.
  */
 
-/** Paths (from /sys or /dev) where entries of both are shown side by side; anywhere else the lab's directory covers the machine's. */
+/** Paths below /sys and /dev where the entries of both are side by side; elsewhere the lab's directory covers the machine's. */
 export const SYS_MERGED: ReadonlySet<string> = new Set([
   '', 'bus', 'class', 'class/misc', 'class/iommu', 'devices', 'devices/virtual', 'devices/virtual/misc', 'devices/virtual/iommu',
   'kernel', 'kernel/debug', 'module',
@@ -29,7 +29,14 @@ export type Step =
   /** The lab's entry covers the machine's. */
   | { readonly op: 'cover'; readonly path: string }
   /** `path` becomes a tmpfs; the machine's entries named in `keep` are put back, then the lab's in `add`. */
-  | { readonly op: 'rebuild'; readonly path: string; readonly keep: ReadonlyMap<string, EntryKind>; readonly add: ReadonlyMap<string, EntryKind>; readonly transient: readonly string[] };
+  | {
+    readonly op: 'rebuild';
+    readonly path: string;
+    readonly keep: ReadonlyMap<string, EntryKind>;
+    readonly add: ReadonlyMap<string, EntryKind>;
+    /** Names that become links into the lab. */
+    readonly transient: readonly string[];
+  };
 
 export interface OverlayRules {
   readonly merged: ReadonlySet<string>;
@@ -41,6 +48,8 @@ export const SYS_RULES: OverlayRules = { merged: SYS_MERGED, transient: SYS_TRAN
 export const DEV_RULES: OverlayRules = { merged: DEV_MERGED, transient: new Set(), ignored: new Set() };
 
 const join = (parent: string, name: string): string => (parent === '' ? name : `${parent}/${name}`);
+const parentOf = (path: string): string => path.slice(0, Math.max(0, path.lastIndexOf('/')));
+const nameOf = (path: string): string => path.slice(path.lastIndexOf('/') + 1);
 
 /** Steps in the order in which they must be done: inner directories first. Paths are relative to both roots. */
 export function planOverlay(machine: Lister, lab: Lister, rules: OverlayRules, path = ''): Step[] {
@@ -51,7 +60,7 @@ export function planOverlay(machine: Lister, lab: Lister, rules: OverlayRules, p
   const steps: Step[] = [];
   const add = new Map<string, EntryKind>();
   const covered = new Map<string, EntryKind>();
-  const transient = [...rules.transient].filter((one) => one.slice(0, Math.max(0, one.lastIndexOf('/'))) === path).map((one) => one.slice(path.length).replace('/', ''));
+  const transient = [...rules.transient].filter((one) => parentOf(one) === path).map(nameOf);
   for (const [name, kind] of ours) {
     const inner = join(path, name);
     if (rules.ignored.has(inner) || transient.includes(name)) continue;

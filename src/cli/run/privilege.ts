@@ -13,8 +13,8 @@ import type { StdioFlags } from './inherit.js';
 const INSIDE = 'MDEVSIM_USER_NAMESPACE';
 const UNSHARE = ['--user', '--map-root-user', '--mount', '--propagation', 'slave'];
 
-const REFUSED = 'mdevsim run needs a private mount namespace: run it as root, in a container with --cap-add SYS_ADMIN --cap-add SYS_PTRACE, '
-  + 'or on a machine that allows unprivileged user namespaces';
+const REFUSED = 'mdevsim run needs a private mount namespace: run it as root, in a container with --cap-add SYS_ADMIN '
+  + '--cap-add SYS_PTRACE, or on a machine that allows unprivileged user namespaces';
 
 /** Throws CliError when /dev/fuse cannot be used. */
 export function needFuse(): void {
@@ -38,11 +38,14 @@ export function enterMountNamespace(fds: readonly number[], stdio: StdioFlags): 
     mount(null, '/', null, MS_REC | MS_SLAVE);
     return;
   } catch (error) {
-    if (!isErrno(error, 'EPERM') && !isErrno(error, 'EACCES')) throw new CliError(`a private mount namespace could not be made: ${describe(error)}`);
+    if (!isErrno(error, 'EPERM') && !isErrno(error, 'EACCES')) {
+      throw new CliError(`a private mount namespace could not be made: ${describe(error)}`);
+    }
   }
   if (process.env[INSIDE] !== undefined) throw new CliError(REFUSED);
   const probe = spawnSync('unshare', [...UNSHARE, 'true'], { stdio: 'ignore', timeout: 5000 });
   if (probe.status !== 0) throw new CliError(REFUSED);
   passOn(fds, stdio);
-  exec(findCommand('unshare'), ['unshare', ...UNSHARE, '--', process.execPath, ...process.execArgv, ...process.argv.slice(1)], { ...process.env, [INSIDE]: '1' });
+  const again = [process.execPath, ...process.execArgv, ...process.argv.slice(1)];
+  exec(findCommand('unshare'), ['unshare', ...UNSHARE, '--', ...again], { ...process.env, [INSIDE]: '1' });
 }

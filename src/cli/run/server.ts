@@ -12,7 +12,8 @@ const PATIENCE = 20;
 
 /** Starts a server on `dir` and waits until it is ready. It watches this process, which is going to be the command. */
 export async function startServer(dir: string, request: LabRequest): Promise<void> {
-  const command = [process.execPath, ...process.execArgv, process.argv[1] ?? '', 'mount', dir, '--for', String(process.pid), ...labArguments(request)];
+  const program = [process.execPath, ...process.execArgv, process.argv[1] ?? ''];
+  const command = [...program, 'mount', dir, '--for', String(process.pid), ...labArguments(request)];
   // The shell leaves at once, so that the server belongs to init.
   const shell = spawn('/bin/sh', ['-c', '"$@" &', 'sh', ...command], { detached: true, stdio: ['ignore', 'pipe', 'inherit'] });
   const ready = await new Promise<boolean>((resolve, reject) => {
