@@ -33,6 +33,11 @@ export class AdaptivePoll {
     this.window = (options.cpus ?? 2) < 2 ? 0 : (options.window ?? 100);
   }
 
+  /** Whether woken() would learn anything. */
+  get judging(): boolean {
+    return this.#wastedAt !== undefined;
+  }
+
   /** A request was read at `now` after sleeping. */
   woken(now: number): void {
     const wastedAt = this.#wastedAt;

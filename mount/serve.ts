@@ -9,6 +9,8 @@ import type { Session } from './session.js';
 
 /** Longest time without the event loop, so that timers and other descriptors get their turn, microseconds. */
 const SLICE = 2000;
+/** Requests between two looks at the clock. */
+const LOOK = 4;
 
 const now = (): number => performance.now() * 1000;
 
@@ -30,20 +32,25 @@ class Loop {
     if (this.#session.ended) return;
     const size = this.#receive();
     if (size <= 0) return;
-    if (this.#askUntil === undefined) this.#poll.woken(now());
-    else this.#came();
+    if (this.#askUntil !== undefined) this.#came();
+    else if (this.#poll.judging) this.#poll.woken(now());
     this.#work(size);
   };
 
   /** Handles a request of `size` bytes and all that follow at once. */
   #work(size: number): void {
     const session = this.#session;
-    const end = now() + SLICE;
+    let end = 0;
+    let count = 0;
     for (let next = size; next > 0;) {
       session.handle(next);
-      if (now() > end) {
-        setImmediate(this.#resume);
-        return;
+      count++;
+      if (count % LOOK === 0) {
+        if (end === 0) end = now() + SLICE;
+        else if (now() > end) {
+          setImmediate(this.#resume);
+          return;
+        }
       }
       next = this.#receive();
       if (next === 0 && !session.ended) next = this.#ask();
