@@ -1,10 +1,9 @@
 /**
  * A DirtyLog written into the bitmap of a client, bit 0 for the first page of the range.
  *
- * Two ways, as the kernel has two: type1 copies the whole bitmap out, zeros included
- * (drivers/vfio/vfio_iommu_type1.c: update_user_bitmap()); iommufd and DMA logging only ever set bits
- * (drivers/iommu/iommufd/iova_bitmap.c: iova_bitmap_set()), so that untouched ranges cost nothing. Bitmaps beyond
- * YIELD_BYTES let other requests run in between: the bitmap of 8 TiB has 256 MiB.
+ * iommufd and DMA logging only ever set bits (drivers/iommu/iommufd/iova_bitmap.c: iova_bitmap_set()), so untouched ranges cost
+ * nothing, and what is written is only what is dirty: the whole bitmap of 8 TiB would have 256 MiB. (Type1 copies all of it out,
+ * zeros included: vfio/type1-dirty.ts.) Beyond YIELD_BYTES other requests get their turn in between.
  */
 import { Errno } from '../abi/errno.js';
 import type { CallerMemory } from '../kernfs/caller.js';
@@ -29,36 +28,15 @@ export interface DirtyBitmapOptions {
   readonly clear: boolean;
 }
 
-/** Bitmap bytes written by one system call. */
+/** Bitmap bytes read and written at once. */
 const WRITE_BYTES = 1 << 20;
 /** Bitmap bytes after which other requests get their turn. */
 const YIELD_BYTES = 4 << 20;
 
 /** Bytes of the bitmap, rounded up to whole ones. */
-export function bitmapBytes(target: Pick<DirtyBitmapTarget, 'length' | 'pageShift'>): bigint {
+function bitmapBytes(target: DirtyBitmapTarget): bigint {
   const pages = (target.length + (1n << BigInt(target.pageShift)) - 1n) >> BigInt(target.pageShift);
   return (pages + 7n) / 8n;
-}
-
-/** Writes every bit of the bitmap, rounded up to whole bytes. Throws EFAULT where it can't be written. */
-export function writeDirtyBitmap(log: DirtyLog, target: DirtyBitmapTarget, options: DirtyBitmapOptions): Awaitable<void> {
-  const total = bitmapBytes(target);
-  const zeros = new Uint8Array(Number(total < BigInt(WRITE_BYTES) ? total : BigInt(WRITE_BYTES)));
-  const shift = BigInt(target.pageShift);
-  let done = 0n;
-  const step = (): void => {
-    const size = total - done < BigInt(WRITE_BYTES) ? Number(total - done) : WRITE_BYTES;
-    const iova = target.iova + (done * 8n << shift);
-    const left = target.iova + target.length - iova;
-    const span = BigInt(size) * 8n << shift;
-    const length = span < left ? span : left;
-    const bits = log.windows(iova, length).length === 0 ? zeros.subarray(0, size) : new Uint8Array(size);
-    if (bits.buffer !== zeros.buffer) log.forEach(iova, length, (at, bytes) => setBits(bits, at - iova, bytes, shift));
-    target.memory.write(target.address + done, bits);
-    if (options.clear) log.clear(iova, length);
-    done += BigInt(size);
-  };
-  return inSteps(() => done < total, step);
 }
 
 /**
@@ -121,15 +99,17 @@ function setBits(bits: Uint8Array, offset: bigint, length: bigint, shift: bigint
   }
 }
 
+const STEPS_PER_TURN = YIELD_BYTES / WRITE_BYTES;
+
 /** Runs `step` while there is more, synchronously for the first few, then with a turn of the event loop between. */
-function inSteps(more: () => boolean, step: () => void, stepsPerTurn = YIELD_BYTES / WRITE_BYTES): Awaitable<void> {
-  for (let n = 0; n < stepsPerTurn && more(); n++) step();
-  return more() ? later(more, step, stepsPerTurn) : undefined;
+function inSteps(more: () => boolean, step: () => void): Awaitable<void> {
+  for (let n = 0; n < STEPS_PER_TURN && more(); n++) step();
+  return more() ? later(more, step) : undefined;
 }
 
-async function later(more: () => boolean, step: () => void, stepsPerTurn: number): Promise<void> {
+async function later(more: () => boolean, step: () => void): Promise<void> {
   while (more()) {
     await new Promise((resolve) => setImmediate(resolve));
-    for (let n = 0; n < stepsPerTurn && more(); n++) step();
+    for (let n = 0; n < STEPS_PER_TURN && more(); n++) step();
   }
 }
