@@ -7,6 +7,8 @@ import { addressOf, bind, callAsync, check, lastErrno } from './libc.js';
 const cRead = bind('read', 'long', ['int', 'pointer', 'size']);
 const cWrite = bind('write', 'long', ['int', 'pointer', 'size']);
 const cWritev = bind('writev', 'long', ['int', 'pointer', 'int']);
+const cPread = bind('pread', 'long', ['int', 'pointer', 'size', 'long']);
+const cPwrite = bind('pwrite', 'long', ['int', 'pointer', 'size', 'long']);
 const cOpen = bind('open', 'int', ['string', 'int', 'uint']);
 const cFcntl = bind('fcntl', 'int', ['int', 'int', 'long']);
 const cIoctl = bind('ioctl', 'int', ['int', 'ulong', 'pointer']);
@@ -24,6 +26,21 @@ export function writeFd(fd: number, data: Uint8Array, size: number): number {
   const result = cWrite(fd, data, size);
   return result < 0 ? -lastErrno() : result;
 }
+
+/** pread(2). Bytes read, or -errno. */
+export function preadFd(fd: number, data: Uint8Array, offset: number): number {
+  const result = cPread(fd, data, data.length, offset);
+  return result < 0 ? -lastErrno() : result;
+}
+
+/** pwrite(2). Bytes written, or -errno. */
+export function pwriteFd(fd: number, data: Uint8Array, offset: number): number {
+  const result = cPwrite(fd, data, data.length, offset);
+  return result < 0 ? -lastErrno() : result;
+}
+
+/** read(2) on a worker thread. Rejects with Errno. `data` must not be used until it settles. */
+export const readFdAsync = (fd: number, data: Uint8Array): Promise<number> => callAsync('read', cRead, fd, data, data.length);
 
 /** write(2) on a worker thread. `data` must not change until it settles. */
 export const writeFdAsync = (fd: number, data: Uint8Array): Promise<number> => callAsync('write', cWrite, fd, data, data.length);
@@ -70,6 +87,11 @@ export function setCloseOnExec(fd: number, on: boolean): void {
 /** ioctl(2) with a pointer argument. Throws the errno. */
 export function ioctlFd(fd: number, command: number, argument: Uint8Array | null): number {
   return check(cIoctl(fd, command, argument), 'ioctl');
+}
+
+/** ioctl(2) with a plain number. Throws the errno. */
+export function ioctlWord(fd: number, command: number, argument: number): number {
+  return check(cIoctlWord(fd, command, argument), 'ioctl');
 }
 
 /** ioctl(2) with a plain number, on a worker thread. Rejects with Errno. */

@@ -6,7 +6,7 @@
  * running is not started again, one that is not live only changes its run state when it is stopped: no handlers, no event.
  */
 import { MigrationBlockers } from './blockers.js';
-import type { VfioPciDevice } from './device.js';
+import type { VfioError, VfioPciDevice } from './device.js';
 import { GuestMemory } from './memory.js';
 import { MigrationNotifiers } from './notifiers.js';
 import type { Ram } from './ram.js';
@@ -22,7 +22,13 @@ export interface VmEnvironment {
   readonly event: (name: string, data?: EventData) => void;
   /** A line for the operator, as QEMU's warn_report and error_report; with --log, steps too. */
   readonly log: (level: 'info' | 'warning' | 'error', message: string) => void;
+  /** hw_error(): a device can't even be reset, the process ends. Default: it kills itself with SIGABRT. */
+  readonly abort?: (message: string) => never;
 }
+
+/** VFIO_MIGRATION events before transitions: none, QEMU 11's (before PRE_COPY_P2P), or one of their own before every one. */
+export const PREPARE_EVENTS = ['none', 'merged', 'all'] as const;
+export type PrepareEvents = (typeof PREPARE_EVENTS)[number];
 
 export interface VmOptions {
   readonly name?: string | undefined;
@@ -30,6 +36,8 @@ export interface VmOptions {
   /** inmigrate with -incoming, else prelaunch. */
   readonly state: 'prelaunch' | 'inmigrate';
   readonly onlyMigratable?: boolean | undefined;
+  /** Default none. */
+  readonly prepareEvents?: PrepareEvents | undefined;
   readonly environment: VmEnvironment;
 }
 
@@ -40,10 +48,16 @@ export class Vm {
   readonly notifiers = new MigrationNotifiers();
   readonly blockers: MigrationBlockers;
   readonly memory: GuestMemory;
+  readonly prepareEvents: PrepareEvents;
   /** In the order in which they were added; device.ts's add and remove keep it. */
   readonly devices: VfioPciDevice[] = [];
   /** migration_is_running(): the owner of the outgoing migration sets it. */
   migrationIsRunning: () => boolean = () => false;
+  /**
+   * migration_file_set_error(): takes the failure of a transition that the VM's start or stop asked for, and returns true, where an
+   * outgoing migration has a channel; its owner sets it. Elsewhere such a failure is only printed.
+   */
+  failMigration: (error: VfioError) => boolean = () => false;
   #state: RunState;
   /** What restores the run state of a VM that was not live when its migration failed. */
   #former: RunState;
@@ -51,6 +65,7 @@ export class Vm {
   constructor(options: VmOptions) {
     this.name = options.name;
     this.environment = options.environment;
+    this.prepareEvents = options.prepareEvents ?? 'none';
     this.#state = options.state;
     this.#former = options.state;
     this.memory = new GuestMemory(options.ram, this.handlers, () => this.running);
@@ -77,6 +92,17 @@ export class Vm {
   /** runstate_set(): only the name changes. */
   setState(state: RunState): void {
     this.#state = state;
+  }
+
+  deviceFailed(error: VfioError): void {
+    if (!this.failMigration(error)) this.environment.log('error', error.message);
+  }
+
+  abort(message: string): never {
+    this.environment.abort?.(message);
+    this.environment.log('error', message);
+    process.kill(process.pid, 'SIGABRT');
+    throw new Error(message);
   }
 
   /** vm_start() */

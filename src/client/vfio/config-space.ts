@@ -1,0 +1,86 @@
+/**
+ * Configuration space as the guest sees it: a copy, most of which goes to the device too. Source: QEMU's hw/vfio/pci.c:
+ * vfio_pci_read_config(), vfio_pci_write_config(), vfio_pci_size_rom(), vfio_pci_pre_reset(), vfio_pci_load_config().
+ */
+import {
+  PCI_BASE_ADDRESS_0, PCI_COMMAND, PCI_COMMAND_IO, PCI_COMMAND_MASTER, PCI_COMMAND_MEMORY, PCI_DEVICE_ID, PCI_INTERRUPT_PIN,
+  PCI_ROM_ADDRESS, PCI_VENDOR_ID,
+} from '../../abi/pci.js';
+import type { Region } from './regions.js';
+
+const CONFIG_SIZE = 256;
+const BARS = 6;
+const ROM_SIZING = 0xffff_f800;
+
+export class ConfigSpace {
+  readonly #region: Region;
+  readonly #shadow = new Uint8Array(CONFIG_SIZE);
+
+  /** Reads what is there, and sizes the ROM. Throws Errno. */
+  constructor(region: Region) {
+    this.#region = region;
+    this.#shadow.set(region.read(0, Math.min(CONFIG_SIZE, region.size)));
+    const rom = region.read(PCI_ROM_ADDRESS, 4);
+    this.#writeDevice(PCI_ROM_ADDRESS, ROM_SIZING, 4);
+    region.read(PCI_ROM_ADDRESS, 4);
+    region.write(PCI_ROM_ADDRESS, rom);
+  }
+
+  get vendorId(): number {
+    return this.#get(PCI_VENDOR_ID);
+  }
+  get deviceId(): number {
+    return this.#get(PCI_DEVICE_ID);
+  }
+
+  /** From the device, 1, 2 or 4 bytes. Throws Errno. */
+  read(offset: number, width: 1 | 2 | 4): number {
+    const data = this.#region.read(offset, width);
+    return data.reduceRight((value, byte) => value * 256 + byte, 0);
+  }
+  readBar(n: number): number {
+    return this.read(PCI_BASE_ADDRESS_0 + 4 * n, 4);
+  }
+  readInterruptPin(): number {
+    return this.read(PCI_INTERRUPT_PIN, 1);
+  }
+
+  /** To the device and to the copy. Throws Errno. */
+  write(offset: number, value: number, width: 1 | 2 | 4): void {
+    this.#shadow.set(this.#writeDevice(offset, value, width), offset);
+  }
+
+  /** Before a reset the device stops answering and mastering. Throws Errno. */
+  disable(): void {
+    this.write(PCI_COMMAND, this.read(PCI_COMMAND, 2) & ~(PCI_COMMAND_IO | PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER), 2);
+  }
+
+  /** After a reset. Throws Errno. */
+  clearBars(): void {
+    for (let n = 0; n < BARS; n++) this.write(PCI_BASE_ADDRESS_0 + 4 * n, 0, 4);
+  }
+
+  /** The copy, for the stream. */
+  save(): Uint8Array {
+    return this.#shadow.slice();
+  }
+
+  /** False where it is another kind of device's. Throws Errno. */
+  load(data: Uint8Array): boolean {
+    const id = (bytes: Uint8Array): string => bytes.subarray(PCI_VENDOR_ID, PCI_DEVICE_ID + 2).join();
+    if (data.length !== CONFIG_SIZE || id(data) !== id(this.#shadow)) return false;
+    this.#shadow.set(data);
+    this.write(PCI_COMMAND, this.#get(PCI_COMMAND), 2);
+    return true;
+  }
+
+  #get(offset: number): number {
+    return (this.#shadow[offset] ?? 0) | (this.#shadow[offset + 1] ?? 0) << 8;
+  }
+
+  #writeDevice(offset: number, value: number, width: number): Uint8Array {
+    const data = Uint8Array.from({ length: width }, (_, n) => Math.floor(value / 256 ** n) & 0xff);
+    this.#region.write(offset, data);
+    return data;
+  }
+}

@@ -1,0 +1,42 @@
+/**
+ * What devices do DMA through: a type1 container (container-type1.ts) or an IOAS of iommufd (container-iommufd.ts), both with the
+ * whole RAM mapped at IOVA 0. Source: QEMU's hw/vfio/container-base.c, listener.c.
+ */
+import type { Ram } from '../vm/ram.js';
+
+/** An open device, before anything was asked of it. */
+export interface OpenedDevice {
+  readonly fd: number;
+  /** Whether the IOMMU behind it keeps a log of dirty pages (iommufd only: QEMU does not count type1's). */
+  readonly iommuDirtyTracking: boolean;
+  readonly container: Container;
+  /** Closes the device, and the container with its last one. */
+  close(): void;
+}
+
+export interface Container {
+  /** The IOMMU's own log. Throws VfioError. */
+  setDirtyTracking(on: boolean): void;
+  /** Merges pages that devices wrote since the last time. Throws VfioError. */
+  queryDirtyBitmap(ram: Ram): void;
+}
+
+/** Opens devices; one per VM and backend. */
+export interface Backend {
+  /** Throws VfioError. */
+  open(sysfsdev: string, name: string): OpenedDevice;
+}
+
+/** A bitmap of dirty pages as the uAPI has it: 64-bit words, a bit per page. */
+export function bitmapFor(ram: Ram): Uint8Array {
+  return new Uint8Array(Math.ceil(ram.pages / 64) * 8);
+}
+
+/** Sets in `ram.dirty` what is set in `bitmap`. */
+export function mergeBitmap(ram: Ram, bitmap: Uint8Array): void {
+  for (let n = 0; n < ram.dirty.length; n++) {
+    const bits = bitmap[n] ?? 0;
+    if (bits !== 0) ram.dirty[n] = (ram.dirty[n] ?? 0) | bits;
+  }
+}
+

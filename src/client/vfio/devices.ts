@@ -1,0 +1,122 @@
+/** The VM's vfio-pci devices: plugging, unplugging, resets. Source: QEMU's system/qdev-monitor.c: qdev_device_add(). */
+import type { MainLoop } from '../main-loop.js';
+import type { VfioPciOptions } from '../vm/device.js';
+import { VfioError } from '../vm/device.js';
+import type { Vm } from '../vm/vm.js';
+import type { Backend, Container } from './container.js';
+import { IommufdBackend } from './container-iommufd.js';
+import { GroupBackend } from './container-type1.js';
+import { DeviceLog } from './dirty-logs.js';
+import { PciDevice } from './pci-device.js';
+
+/** Slots of the root bus: 0 is the host bridge, 31 the ICH9's functions. */
+const FIRST_SLOT = 1;
+const LAST_SLOT = 30;
+
+export interface DeviceHostOptions {
+  /** Tell drivers when migrations start and end. */
+  readonly notify?: boolean | undefined;
+  /** The driver wants a device back (its REQ interrupt). Default: it is removed, with QEMU's DEVICE_DELETED. */
+  readonly onUnplugRequest?: ((device: PciDevice) => void) | undefined;
+}
+
+export class VfioDevices {
+  readonly #vm: Vm;
+  readonly #loop: MainLoop;
+  readonly #options: DeviceHostOptions;
+  readonly #group: Backend;
+  readonly #iommufd: Backend;
+  readonly #devices: PciDevice[] = [];
+  readonly #slots = new Map<PciDevice, number>();
+  readonly #logs = new Map<Container, { readonly log: DeviceLog; readonly remove: () => void }>();
+  #anonymous = 0;
+
+  constructor(vm: Vm, loop: MainLoop, options: DeviceHostOptions = {}) {
+    this.#vm = vm;
+    this.#loop = loop;
+    this.#options = options;
+    this.#group = new GroupBackend(vm.ram);
+    this.#iommufd = new IommufdBackend(vm.ram);
+  }
+
+  /** Oldest first. */
+  get all(): readonly PciDevice[] {
+    return this.#devices;
+  }
+
+  find(id: string): PciDevice | undefined {
+    return this.#devices.find((device) => device.id === id || device.qomPath === id);
+  }
+
+  /** Throws VfioError with QEMU's text: a duplicate id, no such device, or whatever keeps it from being opened. */
+  add(options: VfioPciOptions): PciDevice {
+    const { id } = options;
+    if (id !== undefined && this.find(id) !== undefined) throw new VfioError(`Duplicate device ID '${id}'`);
+    const slot = this.#freeSlot();
+    const qomPath = id === undefined ? `/machine/peripheral-anon/device[${this.#anonymous}]` : `/machine/peripheral/${id}`;
+    const device = new PciDevice(options, { qomPath, slot }, {
+      vm: this.#vm, loop: this.#loop, backend: options.iommufd === true ? this.#iommufd : this.#group, notify: this.#options.notify === true,
+      others: this.#devices, unplug: (wanted) => (this.#options.onUnplugRequest ?? ((one): void => this.unplug(one)))(wanted),
+    });
+    if (id === undefined) this.#anonymous++;
+    this.#devices.push(device);
+    this.#slots.set(device, slot);
+    this.#vm.devices.push(device);
+    this.#log(device).devices.push(this.#logged(device));
+    return device;
+  }
+
+  /** Closes the device, and says so as QEMU does. */
+  unplug(device: PciDevice): void {
+    if (!this.#devices.includes(device)) return;
+    this.remove(device);
+    this.#vm.environment.event('DEVICE_DELETED', { ...(device.id === '' ? {} : { device: device.id }), path: device.qomPath });
+  }
+
+  remove(device: PciDevice): void {
+    const container = device.opened.container;
+    for (const list of [this.#devices, this.#vm.devices]) {
+      const at = (list as unknown[]).indexOf(device);
+      if (at >= 0) list.splice(at, 1);
+    }
+    this.#slots.delete(device);
+    const entry = this.#logs.get(container);
+    if (entry !== undefined) {
+      const logged = entry.log.devices.find(({ fd }) => fd === device.fd);
+      if (logged !== undefined) entry.log.remove(logged);
+      if (entry.log.devices.length === 0) {
+        entry.remove();
+        this.#logs.delete(container);
+      }
+    }
+    device.close();
+  }
+
+  /** A reset of the machine. QEMU does two before it first runs. */
+  reset(): void {
+    for (const device of this.#devices) device.resetByMachine();
+  }
+
+  close(): void {
+    for (const device of [...this.#devices].reverse()) this.remove(device);
+  }
+
+  #freeSlot(): number {
+    const taken = new Set(this.#slots.values());
+    for (let slot = FIRST_SLOT; slot <= LAST_SLOT; slot++) if (!taken.has(slot)) return slot;
+    throw new VfioError('PCI: no slot/function available for vfio-pci, all in use or reserved');
+  }
+
+  #log(device: PciDevice): DeviceLog {
+    const { container } = device.opened;
+    const known = this.#logs.get(container);
+    if (known !== undefined) return known.log;
+    const log = new DeviceLog(container, this.#vm.ram);
+    this.#logs.set(container, { log, remove: this.#vm.memory.addLog(log) });
+    return log;
+  }
+
+  #logged(device: PciDevice): { fd: number; name: string; container: Container; dirtyTracking: boolean } {
+    return { fd: device.fd, name: device.name, container: device.opened.container, dirtyTracking: device.dirtyTracking };
+  }
+}
