@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { suite, test } from 'node:test';
 import { Errno } from '../../src/abi/errno.js';
 import type { OpenFile } from '../../src/kernfs/file.js';
+import { SimpleFile } from '../../src/kernfs/file-node.js';
 import { Tree } from '../../src/kernfs/tree.js';
 import { MountError, mountTree, umountLab } from '../../mount/mount.js';
 import { isStale, labMountAt } from '../../mount/mountinfo.js';
@@ -24,6 +25,13 @@ function simpleTree(): Tree {
     },
   }));
   return tree;
+}
+
+/** A write behind the end of a file is one that makes it grow, and those the kernel lets in one by one. */
+class PageSizedFile extends SimpleFile {
+  override get size(): number {
+    return 4096;
+  }
 }
 
 suite('a mounted tree', { skip: noMounts }, () => {
@@ -78,6 +86,31 @@ suite('a mounted tree', { skip: noMounts }, () => {
       slow.process.kill('SIGTERM');
       await isAborted;
       assert.equal((await slow.done).signal, 'SIGTERM');
+    });
+  });
+
+  test('a slow write holds up no other write to the same file', async () => {
+    const tree = new Tree();
+    let first: ((size: number) => void) | undefined;
+    let waiting: () => void = () => undefined;
+    const isWaiting = new Promise<void>((resolve) => { waiting = resolve; });
+    const slow = file({
+      write: (_request, _offset, data) => {
+        if (first !== undefined) return data.length;
+        return new Promise((resolve) => {
+          first = resolve;
+          waiting();
+        });
+      },
+    });
+    tree.root.attach(new PageSizedFile(tree.allocateInos(1), 'slow', 0o222, () => slow));
+    await withMount(tree, async ({ dir }) => {
+      const write = `printf x | dd of=${dir}/slow conv=notrunc status=none && echo written`;
+      const client = new Client('sh', ['-c', write]);
+      await isWaiting;
+      assert.equal((await sh(write)).stdout, 'written\n');
+      first?.(1);
+      assert.equal((await client.done).stdout, 'written\n');
     });
   });
 
