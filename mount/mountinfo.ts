@@ -1,6 +1,6 @@
 /** Labs among the mounts of this process's namespace, and whether their server lives. */
 import { readFileSync, realpathSync } from 'node:fs';
-import { stat } from 'node:fs/promises';
+import { statfs } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 
 /** File system type of a lab, as in /proc/self/mountinfo. */
@@ -43,9 +43,12 @@ export function labMountAt(dir: string): LabMount | undefined {
   return listLabMounts().filter((mount) => mount.dir === path).at(-1);
 }
 
-/** Whether a lab's server is gone: the kernel then answers ENOTCONN at once. Asked from a worker thread, 2 s at most. */
+/**
+ * Whether a lab's server is gone: the kernel then answers ENOTCONN at once. Asked from a worker thread, 2 s at most, and with
+ * statfs(2): the attributes of the root may still be in the kernel's cache, so that stat(2) would succeed.
+ */
 export async function isStale(dir: string): Promise<boolean> {
-  const answer = stat(dir).then(() => false, (error: NodeJS.ErrnoException) => error.code === 'ENOTCONN');
+  const answer = statfs(dir).then(() => false, (error: NodeJS.ErrnoException) => error.code === 'ENOTCONN');
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<boolean>((settle) => {
     timer = setTimeout(() => settle(false), 2000);

@@ -93,6 +93,16 @@ describe('mdevsim mount', asRoot, () => {
     assert.equal(shell('cat "$1/sys/bus/mdev/drivers_autoprobe"', ['sh'], [server.dir]).stdout, '1\n');
   });
 
+  it('mounts again where a server was killed whose directory somebody had looked at', async () => {
+    await using dead = await Server.start();
+    // The kernel goes on answering stat(2) from what it has learned.
+    assert.equal(shell('stat "$1"', ['sh'], [dead.dir]).status, 0);
+    dead.process.kill('SIGKILL');
+    await dead.ended;
+    await using server = await Server.start([], dead.dir);
+    assert.equal(shell('cat "$1/sys/bus/mdev/drivers_autoprobe"', ['sh'], [server.dir]).stdout, '1\n');
+  });
+
   it('goes on when nobody reads its output', async () => {
     await using server = await Server.start(['--trace', 'all']);
     server.process.stderr?.destroy();
