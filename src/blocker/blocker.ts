@@ -28,6 +28,7 @@ export class MigrationBlocker implements MigrationHooks {
   #policy: BlockerPolicy;
   #state = VFIO_DEVICE_STATE_RUNNING;
   #blocked = false;
+  #noticed = false;
   /** Told of each attempt to change the value: `refused` with EBUSY, or done. */
   observer: ((blocked: boolean, refused: boolean) => void) | undefined;
 
@@ -63,7 +64,23 @@ export class MigrationBlocker implements MigrationHooks {
    */
   setPolicy(name: BlockerPolicyName): void {
     this.#policyName = name;
-    this.#policy = createPolicy(name, this.#state);
+    this.#policy = createPolicy(name, { state: this.#state, noticed: this.#noticed });
+  }
+
+  /** Whether the VMM has told of a start and of no end since. */
+  get noticed(): boolean {
+    return this.#noticed;
+  }
+
+  /** The VMM says that a migration starts. Throws EBUSY where the device is blocked and the policy insists on it. */
+  noticeStart(): void {
+    if (this.#blocked && this.#policy.refusesNotice) throw new Errno('EBUSY');
+    this.#notice(true);
+  }
+
+  /** The VMM says that it has ended, or it is gone. */
+  noticeEnd(): void {
+    if (this.#noticed) this.#notice(false);
   }
 
   /** Whether the policy takes a migration as running. */
@@ -87,8 +104,13 @@ export class MigrationBlocker implements MigrationHooks {
     this.#tell({ type: 'request', from: walk.from, to: walk.to });
   }
 
-  reset(): void {
-    this.#enter(VFIO_DEVICE_STATE_RUNNING);
+  reset(_from: number, to: number): void {
+    this.#enter(to);
+  }
+
+  #notice(started: boolean): void {
+    this.#noticed = started;
+    this.#tell({ type: 'notice', started });
   }
 
   #enter(state: number): void {

@@ -1,7 +1,7 @@
 /**
  * Blocker policies: ways for a driver to know that a migration is running. One row in POLICIES each.
  *
- * A policy learns by events. `notify` (the VMM says when it starts and ends) fits in as one more kind of event and one more row.
+ * A policy learns by events. What each can promise: docs/protocol.md.
  */
 import {
   VFIO_DEVICE_STATE_RESUMING, VFIO_DEVICE_STATE_RUNNING, VFIO_DEVICE_STATE_STOP, VFIO_DEVICE_STATE_STOP_COPY,
@@ -14,7 +14,17 @@ export type PolicyEvent =
   /** The device is in another state: one step of a walk, or a reset. */
   | { readonly type: 'state'; readonly state: number }
   /** A request for a state was carried out: from where, and what was asked for. */
-  | { readonly type: 'request'; readonly from: number; readonly to: number };
+  | { readonly type: 'request'; readonly from: number; readonly to: number }
+  /** The VMM says that a migration starts, or that it has ended; also when it closes the device. */
+  | { readonly type: 'notice'; readonly started: boolean };
+
+/** What a policy that is put in force finds. */
+export interface PolicyStart {
+  /** The device's state. */
+  readonly state: number;
+  /** A start was told, and no end. */
+  readonly noticed: boolean;
+}
 
 export interface BlockerPolicy {
   /** Whether the driver believes that a migration of the device is running: then it can't be blocked. */
@@ -22,6 +32,8 @@ export interface BlockerPolicy {
   tell(event: PolicyEvent): void;
   /** Whether a blocked device refuses to go to `state` with EBUSY. */
   refuses(state: number): boolean;
+  /** Whether a blocked device refuses to be told that a migration starts, with EBUSY. */
+  readonly refusesNotice: boolean;
 }
 
 /**
@@ -29,6 +41,7 @@ export interface BlockerPolicy {
  * set for ever, and any other reader of the size sets it.
  */
 class ObservePolicy implements BlockerPolicy {
+  readonly refusesNotice = false;
   running = false;
 
   tell(event: PolicyEvent): void {
@@ -44,9 +57,10 @@ class ObservePolicy implements BlockerPolicy {
 
 /** The device's own state tells. */
 class TrackPolicy implements BlockerPolicy {
+  readonly refusesNotice: boolean = false;
   #state: number;
 
-  constructor(state: number) {
+  constructor({ state }: PolicyStart) {
     this.#state = state;
   }
 
@@ -63,18 +77,53 @@ class TrackPolicy implements BlockerPolicy {
   }
 }
 
-/** As track; and a blocked device does not begin to save. */
+/** The VMM tells. One that does not know how is never seen to migrate. */
+class NotifyPolicy implements BlockerPolicy {
+  readonly refusesNotice = false;
+  running: boolean;
+
+  constructor({ noticed }: PolicyStart) {
+    this.running = noticed;
+  }
+
+  tell(event: PolicyEvent): void {
+    if (event.type === 'notice') this.running = event.started;
+  }
+
+  refuses(): boolean {
+    return false;
+  }
+}
+
+/** As track, and as notify where the VMM tells; and a blocked device neither takes a notice nor begins to save. */
 class EnforcePolicy extends TrackPolicy {
+  override readonly refusesNotice = true;
+  #noticed: boolean;
+
+  constructor(start: PolicyStart) {
+    super(start);
+    this.#noticed = start.noticed;
+  }
+
+  override get running(): boolean {
+    return this.#noticed || super.running;
+  }
+
+  override tell(event: PolicyEvent): void {
+    if (event.type === 'notice') this.#noticed = event.started;
+    else super.tell(event);
+  }
+
   override refuses(state: number): boolean {
     return isSaving(state);
   }
 }
 
-/** `state` is the device's state when the policy is put in force. */
 const POLICIES = {
-  observe: (_state: number): BlockerPolicy => new ObservePolicy(),
-  track: (state: number): BlockerPolicy => new TrackPolicy(state),
-  enforce: (state: number): BlockerPolicy => new EnforcePolicy(state),
+  observe: (_start: PolicyStart): BlockerPolicy => new ObservePolicy(),
+  track: (start: PolicyStart): BlockerPolicy => new TrackPolicy(start),
+  notify: (start: PolicyStart): BlockerPolicy => new NotifyPolicy(start),
+  enforce: (start: PolicyStart): BlockerPolicy => new EnforcePolicy(start),
 } as const;
 
 export type BlockerPolicyName = keyof typeof POLICIES;
@@ -85,6 +134,8 @@ export function isBlockerPolicyName(name: string): name is BlockerPolicyName {
   return Object.hasOwn(POLICIES, name);
 }
 
-export function createPolicy(name: BlockerPolicyName, state: number = VFIO_DEVICE_STATE_RUNNING): BlockerPolicy {
-  return POLICIES[name](state);
+export function createPolicy(
+  name: BlockerPolicyName, start: PolicyStart = { state: VFIO_DEVICE_STATE_RUNNING, noticed: false },
+): BlockerPolicy {
+  return POLICIES[name](start);
 }

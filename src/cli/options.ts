@@ -2,7 +2,7 @@
 import { migrationFeatureWords, parseMigrationFeatures } from '../vfio/migration-features.js';
 import { CliError, EXIT_USAGE } from './errors.js';
 
-export const POLICIES = ['observe', 'track', 'enforce'] as const;
+export const POLICIES = ['observe', 'track', 'notify', 'enforce'] as const;
 export type PolicyName = (typeof POLICIES)[number];
 export const KERNELS = ['6.12', '7.2'] as const;
 export type KernelName = (typeof KERNELS)[number];

@@ -223,6 +223,49 @@ describe('enforce', () => {
   });
 });
 
+describe('notify', () => {
+  it('goes by the notices alone, whatever the device does', () => {
+    const card = new BlockedCard('notify');
+    card.blocker.noticeStart();
+    assert.equal(card.echo('1'), 'EBUSY');
+    card.migrate();
+    assert.equal(card.echo('1'), 'EBUSY');
+    card.blocker.noticeEnd();
+    assert.equal(card.echo('1'), undefined);
+    card.machine.reset();
+    card.migrate();
+    assert.equal(card.echo('0'), undefined);
+  });
+
+  it('takes a notice while blocked: the VMM may be too late with its blocker', () => {
+    for (const policy of BLOCKER_POLICY_NAMES.filter((name) => name !== 'enforce')) {
+      const card = new BlockedCard(policy);
+      card.echo('1');
+      card.blocker.noticeStart();
+      assert.equal(card.blocker.noticed, true, policy);
+    }
+  });
+
+  it('finds a notice that was given before it was put in force', () => {
+    const card = new BlockedCard();
+    card.blocker.noticeStart();
+    assert.equal(card.blocker.migrationRunning, false);
+    card.blocker.setPolicy('notify');
+    assert.equal(card.blocker.migrationRunning, true);
+  });
+
+  it('enforce refuses a notice with EBUSY while blocked, and goes by one that it took', () => {
+    const card = new BlockedCard('enforce');
+    card.echo('1');
+    assert.equal(errnoOf(() => card.blocker.noticeStart()), 'EBUSY');
+    card.echo('0');
+    card.blocker.noticeStart();
+    assert.equal(card.echo('1'), 'EBUSY');
+    card.blocker.noticeEnd();
+    assert.equal(card.echo('1'), undefined);
+  });
+});
+
 describe('the policy file', () => {
   it('reads and takes every policy; track is the default', () => {
     const card = new BlockedCard();
@@ -236,7 +279,7 @@ describe('the policy file', () => {
 
   it('rejects anything else with EINVAL', () => {
     const card = new BlockedCard();
-    for (const text of ['', '\n', 'Track', 'track ', 'notify', 'constructor', 'track\n\n']) {
+    for (const text of ['', '\n', 'Track', 'track ', 'notice', 'constructor', 'track\n\n']) {
       assert.equal(card.store(blockerDebugfsGroup(card.blocker), text), 'EINVAL', text);
     }
     assert.equal(card.blocker.policy, 'track');

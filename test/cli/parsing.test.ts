@@ -4,7 +4,9 @@ import { BLOCKER_POLICY_NAMES } from '../../src/blocker/policy.js';
 import { CliError } from '../../src/cli/errors.js';
 import { labsIn } from '../../src/cli/labs.js';
 import { table } from '../../src/cli/list.js';
-import { labArguments, parseCount, parseDriver, parseKernel, parseMdev, parsePolicy, parseSlots, POLICIES, KERNELS } from '../../src/cli/options.js';
+import {
+  KERNELS, labArguments, parseCount, parseDriver, parseKernel, parseMdev, parsePolicy, parseSlots, POLICIES,
+} from '../../src/cli/options.js';
 import { findCommand } from '../../src/cli/run/command.js';
 import { VFIO_KERNEL_PROFILES } from '../../src/vfio/kernel-profile.js';
 
@@ -17,14 +19,16 @@ describe('option values', () => {
     assert.deepEqual(parseDriver('mtty,features=p2p+stop-copy'), { name: 'mtty', parents: 1, features: 'stop-copy+p2p' });
     assert.deepEqual(parseDriver('mtty=3,features=stop-copy'), { name: 'mtty', parents: 3, features: 'stop-copy' });
   });
-  for (const text of ['', '=2', 'mtty=', 'mtty=0', 'mtty=x', 'mtty=1=2', 'mtty=-1', 'mtty=1025', 'features=stop-copy', 'mtty,', 'mtty,x=1', 'mtty,features=',
+  for (const text of ['', '=2', 'mtty=', 'mtty=0', 'mtty=x', 'mtty=1=2', 'mtty=-1', 'mtty=1025',
+    'features=stop-copy', 'mtty,', 'mtty,x=1', 'mtty,features=',
     'mtty,features=p2p', 'mtty,features=stop-copy+fly', 'mtty,features=stop-copy,features=stop-copy']) {
     it(`parseDriver() rejects '${text}'`, () => assert.throws(() => parseDriver(text), CliError));
   }
 
   it('parseMdev() takes type, uuid and parent', () => {
     assert.deepEqual(parseMdev('mtty-1'), { type: 'mtty-1' });
-    assert.deepEqual(parseMdev(`mtty-1,parent=mtty1,uuid=${UUID.toUpperCase()}`), { type: 'mtty-1', uuid: UUID, parent: 'mtty1' });
+    const request = parseMdev(`mtty-1,parent=mtty1,uuid=${UUID.toUpperCase()}`);
+    assert.deepEqual(request, { type: 'mtty-1', uuid: UUID, parent: 'mtty1' });
   });
   for (const text of ['', 'uuid=x', 'mtty-1,uuid=x', `mtty-1,uuid=${UUID}0`, 'mtty-1,parent=', 'mtty-1,what=1', 'mtty-1,']) {
     it(`parseMdev() rejects '${text}'`, () => assert.throws(() => parseMdev(text), CliError));
@@ -34,7 +38,7 @@ describe('option values', () => {
     assert.deepEqual([...POLICIES].sort(), [...BLOCKER_POLICY_NAMES].sort());
     assert.deepEqual([...KERNELS], Object.keys(VFIO_KERNEL_PROFILES));
     assert.equal(parsePolicy('enforce'), 'enforce');
-    assert.throws(() => parsePolicy('maybe'), /--blocker is one of observe, track, enforce, not 'maybe'/);
+    assert.throws(() => parsePolicy('maybe'), /--blocker is one of observe, track, notify, enforce, not 'maybe'/);
     assert.throws(() => parseKernel('5.4'), CliError);
   });
 
@@ -46,8 +50,14 @@ describe('option values', () => {
 
   it('labArguments() says the same again', () => {
     assert.deepEqual(
-      labArguments({ driver: [{ name: 'mtty', parents: 2, features: 'stop-copy+p2p' }], mdev: [{ type: 'mtty-1', uuid: UUID, parent: 'mtty1' }], blocker: 'enforce', kernel: '7.2' }),
-      ['--driver', 'mtty=2,features=stop-copy+p2p', '--mdev', `mtty-1,uuid=${UUID},parent=mtty1`, '--blocker', 'enforce', '--kernel', '7.2'],
+      labArguments({
+        driver: [{ name: 'mtty', parents: 2, features: 'stop-copy+p2p' }], mdev: [{ type: 'mtty-1', uuid: UUID, parent: 'mtty1' }],
+        blocker: 'enforce', kernel: '7.2',
+      }),
+      [
+        '--driver', 'mtty=2,features=stop-copy+p2p', '--mdev', `mtty-1,uuid=${UUID},parent=mtty1`,
+        '--blocker', 'enforce', '--kernel', '7.2',
+      ],
     );
   });
 });

@@ -9,11 +9,12 @@ import {
 } from '../../abi/vfio.js';
 import { MigrationBlocker } from '../../blocker/blocker.js';
 import { BLOCKER_IRQ } from '../../blocker/irq.js';
+import { migrationNoticeFeature } from '../../blocker/notify.js';
 import type { BlockerPolicyName } from '../../blocker/policy.js';
 import { FaultInjector } from '../../fault/faults.js';
 import type { Caller } from '../../kernfs/caller.js';
 import type { Awaitable, FileRequest } from '../../kernfs/file.js';
-import type { VfioDeviceOps, VfioIrq } from '../../vfio/device.js';
+import type { VfioDeviceOps, VfioFeature, VfioIrq } from '../../vfio/device.js';
 import { answerDeviceInfo, answerIrqInfo, answerRegionInfo } from '../../vfio/device-ioctls.js';
 import { ioctlTable } from '../../vfio/ioctl.js';
 import { copyIrqSet } from '../../vfio/irqs.js';
@@ -99,7 +100,13 @@ export class MttyDevice implements VfioDeviceOps, MigratableDevice {
     loadPorts(this.#ports, state);
   }
 
+  /** The lab's own. Made when asked for: most devices never are. */
+  get features(): readonly VfioFeature[] {
+    return [migrationNoticeFeature(this.blocker)];
+  }
+
   closeDevice(): void {
+    this.blocker.noticeEnd();
     this.migration.close();
     this.#made?.release();
   }
