@@ -1,14 +1,14 @@
 /** The command line. Actions are imported when they run: starting must be fast, and `run` must not open anything early. */
 import { Command, CommanderError, InvalidArgumentError } from 'commander';
 import { CliError, EXIT_USAGE } from './errors.js';
-import type { DriverRequest, KernelName, MdevRequest, PolicyName } from './options.js';
+import type { DriverRequest, KernelName, LabRequest, MdevRequest, PolicyName } from './options.js';
 import { KERNELS, parseDriver, parseKernel, parseMdev, parsePolicy, parseSlots, POLICIES } from './options.js';
 import { DEFAULT_SLOTS } from './run/slot-numbers.js';
 
 /** Options as commander collects them. */
 interface LabOptions {
-  driver: DriverRequest[];
-  mdev: MdevRequest[];
+  driver?: DriverRequest[];
+  mdev?: MdevRequest[];
   blocker?: PolicyName;
   kernel?: KernelName;
   trace?: string;
@@ -26,9 +26,9 @@ function value<T>(parse: (text: string) => T): (text: string) => T {
   };
 }
 
-function many<T>(parse: (text: string) => T): (text: string, before: T[]) => T[] {
+function many<T>(parse: (text: string) => T): (text: string, before: T[] | undefined) => T[] {
   const one = value(parse);
-  return (text, before) => [...before, one(text)];
+  return (text, before = []) => [...before, one(text)];
 }
 
 function labOptions(command: Command): Command {
@@ -36,9 +36,9 @@ function labOptions(command: Command): Command {
     .option(
       '--driver <name[=parents][,features=WORDS]>',
       'load a driver, with that many parent devices; WORDS are the migration features that its devices have, '
-        + 'stop-copy+p2p+pre-copy or less (default: mtty=1; repeatable)', many(parseDriver), [],
+        + 'stop-copy+p2p+pre-copy or less (default: mtty=1; repeatable)', many(parseDriver),
     )
-    .option('--mdev <type[,uuid=UUID][,parent=PARENT]>', 'create an mdev (repeatable)', many(parseMdev), [])
+    .option('--mdev <type[,uuid=UUID][,parent=PARENT]>', 'create an mdev (repeatable)', many(parseMdev))
     .option('--blocker <policy>', `when migration_block is refused: ${POLICIES.join(', ')} (default: track)`, value(parsePolicy))
     .option('--kernel <version>', `behave as this kernel where kernels differ: ${KERNELS.join(', ')} (default: ${KERNELS[0]})`,
       value(parseKernel))
@@ -46,8 +46,8 @@ function labOptions(command: Command): Command {
     .option('--xattrs', 'files can have extended attributes, as in the kernel; makes each "echo >" one request longer');
 }
 
-const labRequest = ({ driver, mdev, blocker, kernel, trace, xattrs }: LabOptions): LabOptions => ({
-  driver: driver.length === 0 ? [{ name: 'mtty', parents: 1 }] : driver, mdev,
+const labRequest = ({ driver, mdev, blocker, kernel, trace, xattrs }: LabOptions): LabRequest => ({
+  driver: driver ?? [{ name: 'mtty', parents: 1 }], mdev: mdev ?? [],
   ...(blocker === undefined ? {} : { blocker }), ...(kernel === undefined ? {} : { kernel }),
   ...(trace === undefined ? {} : { trace }),
   ...(xattrs === undefined ? {} : { xattrs }),
