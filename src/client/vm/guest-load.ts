@@ -1,0 +1,128 @@
+/**
+ * GuestLoad: a guest that does something. It writes RAM pages at a rate, and keeps bytes flowing through the FIFO of an mtty port:
+ * each byte comes back once and in order, or it was lost or doubled on the way. What it has done and seen is in RAM, so it goes on
+ * where it was after a migration.
+ */
+import { struct, u32, u64 } from '../../abi/layout.js';
+import { UART_FCR, UART_FCR_CLEAR_RCVR, UART_FCR_CLEAR_XMIT, UART_FCR_ENABLE_FIFO, UART_LSR, UART_LSR_DR, UART_RX, UART_TX } from '../../abi/serial.js';
+import { PAGE_SIZE } from './ram.js';
+import type { Vm } from './vm.js';
+
+/** The port: registers of a 16550. */
+export interface SerialPort {
+  readBar(index: number, offset: number, length: number): Uint8Array;
+  writeBar(index: number, offset: number, data: Uint8Array): void;
+}
+
+export interface GuestLoadOptions {
+  /** Pages written in a second. */
+  readonly pages: number;
+  /** Bytes sent through the port in a second; 0 without one. */
+  readonly bytes: number;
+}
+
+export interface GuestLoadReport {
+  readonly pages: number;
+  readonly sent: number;
+  readonly received: number;
+  /** Bytes that were not the ones expected. */
+  readonly errors: number;
+}
+
+/** At the start of RAM. */
+const guest_state = struct('guest_state', { magic: u64, pages: u64, next_page: u32, sent: u32, received: u32, errors: u32 });
+const MAGIC = 0x6d64_6576_7369_6d01n;
+/** Time between two rounds, ms. */
+const TICK = 5;
+/** Bytes that are in the FIFO at most; the card takes a FIFO of 16 for an empty one. */
+const IN_FLIGHT = 8;
+/** Larger than the FIFO and prime, so that a byte lost or doubled shows. */
+const ALPHABET = 251;
+
+export class GuestLoad {
+  readonly #vm: Vm;
+  readonly #port: SerialPort | undefined;
+  readonly #options: GuestLoadOptions;
+  readonly #remove: () => void;
+  #timer: NodeJS.Timeout | undefined;
+  #last = 0;
+  /** Work that is due, in fractions of a page and of a byte. */
+  #due = { pages: 0, bytes: 0 };
+
+  /** Runs whenever the VM does. */
+  constructor(vm: Vm, port: SerialPort | undefined, options: GuestLoadOptions) {
+    this.#vm = vm;
+    this.#port = port;
+    this.#options = options;
+    this.#remove = vm.handlers.add({ change: (running) => running ? this.#start() : this.#stop() });
+    if (vm.running) this.#start();
+  }
+
+  /** Zeros before the guest first ran. */
+  get report(): GuestLoadReport {
+    const { magic, pages, sent, received, errors } = this.#state();
+    return magic === MAGIC ? { pages: Number(pages), sent, received, errors } : { pages: 0, sent: 0, received: 0, errors: 0 };
+  }
+
+  close(): void {
+    this.#stop();
+    this.#remove();
+  }
+
+  #state(): ReturnType<typeof guest_state.decode> {
+    return guest_state.decode(this.#vm.ram.bytes);
+  }
+
+  #start(): void {
+    if (this.#timer !== undefined) return;
+    if (this.#state().magic !== MAGIC) {
+      this.#vm.ram.write(0, guest_state.encode({ magic: MAGIC, next_page: 1 }));
+      this.#port?.writeBar(0, UART_FCR, Uint8Array.of(UART_FCR_ENABLE_FIFO | UART_FCR_CLEAR_RCVR | UART_FCR_CLEAR_XMIT));
+    }
+    this.#last = performance.now();
+    this.#timer = setInterval(() => this.#tick(), TICK).unref();
+  }
+
+  #stop(): void {
+    clearInterval(this.#timer);
+    this.#timer = undefined;
+  }
+
+  #tick(): void {
+    const now = performance.now();
+    const seconds = Math.min(0.1, (now - this.#last) / 1000);
+    this.#last = now;
+    this.#due.pages += seconds * this.#options.pages;
+    this.#due.bytes += seconds * this.#options.bytes;
+    const state = this.#state();
+    this.#writePages(state);
+    if (this.#port !== undefined) this.#exchange(state, this.#port);
+    this.#vm.ram.write(0, guest_state.encode(state));
+  }
+
+  #writePages(state: ReturnType<typeof guest_state.decode>): void {
+    const { ram } = this.#vm;
+    const stamp = new Uint8Array(8);
+    for (; this.#due.pages >= 1; this.#due.pages--) {
+      new DataView(stamp.buffer).setBigUint64(0, ++state.pages, true);
+      ram.write(state.next_page * PAGE_SIZE, stamp);
+      state.next_page = state.next_page + 1 < ram.pages ? state.next_page + 1 : 1;
+    }
+  }
+
+  #exchange(state: ReturnType<typeof guest_state.decode>, port: SerialPort): void {
+    const read = (register: number): number => port.readBar(0, register, 1)[0] ?? 0;
+    while ((read(UART_LSR) & UART_LSR_DR) !== 0) {
+      if (read(UART_RX) !== state.received % ALPHABET) state.errors++;
+      state.received++;
+    }
+    for (; this.#due.bytes >= 1; this.#due.bytes--) {
+      if (state.sent - state.received >= IN_FLIGHT) {
+        this.#due.bytes = 0;
+        return;
+      }
+      port.writeBar(0, UART_TX, Uint8Array.of(state.sent % ALPHABET));
+      state.sent++;
+    }
+  }
+}
