@@ -15,7 +15,19 @@ const LIMIT = 30_000;
 
 export const asRoot = process.getuid?.() === 0 ? {} : { skip: 'needs root' };
 
-export interface Result { readonly status: number | null; readonly signal: string | null; readonly stdout: string; readonly stderr: string }
+export interface Result {
+  readonly status: number | null;
+  readonly signal: string | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+export interface RunOptions {
+  readonly input?: string;
+  readonly env?: NodeJS.ProcessEnv;
+  readonly cwd?: string;
+  readonly stdio?: ('pipe' | number)[];
+}
 
 function result({ status, signal, stdout, stderr, error }: SpawnSyncReturns<string>): Result {
   if (error !== undefined) throw error;
@@ -23,14 +35,15 @@ function result({ status, signal, stdout, stderr, error }: SpawnSyncReturns<stri
 }
 
 /** Runs to its end; killed after LIMIT. Never against a lab of this process. */
-export function mdevsim(args: readonly string[], options: { input?: string; env?: NodeJS.ProcessEnv; cwd?: string; stdio?: ('pipe' | number)[] } = {}): Result {
+export function mdevsim(args: readonly string[], options: RunOptions = {}): Result {
   const [file = '', ...rest] = [...MDEVSIM, ...args];
   return result(spawnSync(file, rest, { encoding: 'utf8', timeout: LIMIT, killSignal: 'SIGKILL', ...options }));
 }
 
 export function shell(script: string, program: readonly string[] = ['sh'], args: readonly string[] = []): Result {
   const [file = '', ...rest] = program;
-  return result(spawnSync(file, [...rest, '-c', script, 'sh', ...args], { encoding: 'utf8', timeout: LIMIT, killSignal: 'SIGKILL' }));
+  const argv = [...rest, '-c', script, 'sh', ...args];
+  return result(spawnSync(file, argv, { encoding: 'utf8', timeout: LIMIT, killSignal: 'SIGKILL' }));
 }
 
 /** A server in the background, with the directory that it is mounted on. */
@@ -76,4 +89,5 @@ export async function eventually(what: string, check: () => boolean): Promise<vo
   }
 }
 
-export const isMounted = (dir: string): boolean => shell('grep -q " $1 fuse.mdevsim" /proc/self/mounts', ['sh'], [dir]).status === 0;
+export const isMounted = (dir: string): boolean =>
+  shell('grep -q " $1 fuse.mdevsim" /proc/self/mounts', ['sh'], [dir]).status === 0;

@@ -11,7 +11,14 @@ interface Ready {
   readonly dir: string;
   readonly sys: string;
   readonly dev: string;
-  readonly devices: readonly { readonly uuid: string; readonly type: string; readonly parent: string; readonly group: number; readonly path: string; readonly groupNode: string }[];
+  readonly devices: readonly {
+    readonly uuid: string;
+    readonly type: string;
+    readonly parent: string;
+    readonly group: number;
+    readonly path: string;
+    readonly groupNode: string;
+  }[];
 }
 
 describe('mdevsim mount', asRoot, () => {
@@ -28,19 +35,22 @@ describe('mdevsim mount', asRoot, () => {
   }
 
   it('--json describes the lab in one line', async () => {
-    await using server = await Server.start(['--json', '--driver', 'mtty=2', '--mdev', `mtty-2,uuid=${UUID},parent=mtty1`, '--mdev', 'mtty-1']);
+    const mdevs = ['--mdev', `mtty-2,uuid=${UUID},parent=mtty1`, '--mdev', 'mtty-1'];
+    await using server = await Server.start(['--json', '--driver', 'mtty=2', ...mdevs]);
     const ready = JSON.parse(server.stdout) as Ready;
     assert.equal(ready.dir, server.dir);
     assert.equal(ready.sys, `${server.dir}/sys`);
     const [first, second] = ready.devices;
     assert.deepEqual([first?.uuid, first?.type, first?.parent, first?.group], [UUID, 'mtty-2', 'mtty1', 0]);
     assert.deepEqual([second?.type, second?.parent, second?.group], ['mtty-1', 'mtty', 1]);
-    assert.equal(shell('cat "$1/migration_block"; test -e "$2" && echo node', ['sh'], [first?.path ?? '', first?.groupNode ?? '']).stdout, '0\nnode\n');
+    const paths = [first?.path ?? '', first?.groupNode ?? ''];
+    assert.equal(shell('cat "$1/migration_block"; test -e "$2" && echo node', ['sh'], paths).stdout, '0\nnode\n');
   });
 
   it('--blocker sets the policy of devices, also of those created later', async () => {
     await using server = await Server.start(['--blocker', 'enforce']);
-    const script = `echo ${UUID} > "$1/sys/class/mdev_bus/mtty/mdev_supported_types/mtty-1/create" && cat "$1/sys/kernel/debug/mdevsim/${UUID}/blocker"`;
+    const script = `cd "$1/sys"; echo ${UUID} > class/mdev_bus/mtty/mdev_supported_types/mtty-1/create
+      cat kernel/debug/mdevsim/${UUID}/blocker`;
     assert.equal(shell(script, ['sh'], [server.dir]).stdout, 'enforce\n');
   });
 
@@ -107,7 +117,9 @@ describe('mdevsim mount', asRoot, () => {
     await using server = await Server.start(['--trace', 'all']);
     server.process.stderr?.destroy();
     server.process.stdout?.destroy();
-    for (let i = 0; i < 5; i++) assert.equal(shell('cat "$1/sys/bus/mdev/drivers_autoprobe"', ['sh'], [server.dir]).stdout, '1\n');
+    for (let i = 0; i < 5; i++) {
+      assert.equal(shell('cat "$1/sys/bus/mdev/drivers_autoprobe"', ['sh'], [server.dir]).stdout, '1\n');
+    }
   });
 });
 

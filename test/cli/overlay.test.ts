@@ -15,7 +15,8 @@ function tree(...paths: string[]): Lister {
       const known = dirs.get(parent) ?? new Map<string, EntryKind>();
       known.set(name, last ? kind : 'dir');
       dirs.set(parent, known);
-      if (!last || kind === 'dir') dirs.set(parts.slice(0, index + 1).join('/'), dirs.get(parts.slice(0, index + 1).join('/')) ?? new Map<string, EntryKind>());
+      const own = parts.slice(0, index + 1).join('/');
+      if (!last || kind === 'dir') dirs.set(own, dirs.get(own) ?? new Map<string, EntryKind>());
     });
   }
   return (path) => dirs.get(path);
@@ -24,9 +25,11 @@ function tree(...paths: string[]): Lister {
 const rules = (merged: string[], transient: string[] = [], ignored: string[] = []): OverlayRules =>
   ({ merged: new Set(merged), transient: new Set(transient), ignored: new Set(ignored) });
 
-const brief = (machine: Lister, lab: Lister, given: OverlayRules): string[] => planOverlay(machine, lab, given).map((step) =>
-  step.op === 'cover' ? `cover ${step.path}`
-    : `rebuild ${step.path || '.'} keep ${[...step.keep.keys()].join(',')} add ${[...step.add.keys()].join(',')}${step.transient.length > 0 ? ` link ${step.transient.join(',')}` : ''}`);
+const brief = (machine: Lister, lab: Lister, given: OverlayRules): string[] => planOverlay(machine, lab, given).map((step) => {
+  if (step.op === 'cover') return `cover ${step.path}`;
+  const links = step.transient.length > 0 ? ` link ${step.transient.join(',')}` : '';
+  return `rebuild ${step.path || '.'} keep ${[...step.keep.keys()].join(',')} add ${[...step.add.keys()].join(',')}${links}`;
+});
 
 describe('planOverlay()', () => {
   it('covers what the machine has too', () => {
@@ -34,33 +37,39 @@ describe('planOverlay()', () => {
   });
 
   it('rebuilds a directory that lacks an entry, and only that one', () => {
-    assert.deepEqual(brief(tree('bus/pci/', 'class/net/'), tree('bus/mdev/'), rules(['', 'bus'])), ['rebuild bus keep pci add mdev']);
+    const steps = brief(tree('bus/pci/', 'class/net/'), tree('bus/mdev/'), rules(['', 'bus']));
+    assert.deepEqual(steps, ['rebuild bus keep pci add mdev']);
   });
 
   it('does inner directories first', () => {
-    assert.deepEqual(brief(tree('devices/virtual/net/'), tree('devices/virtual/mtty/', 'devices/matrix/'), rules(['', 'devices', 'devices/virtual'])),
+    const lab = tree('devices/virtual/mtty/', 'devices/matrix/');
+    assert.deepEqual(brief(tree('devices/virtual/net/'), lab, rules(['', 'devices', 'devices/virtual'])),
       ['rebuild devices/virtual keep net add mtty', 'rebuild devices keep virtual add matrix']);
   });
 
   it('in a rebuilt directory puts the lab over what both have', () => {
-    assert.deepEqual(brief(tree('dev/vfio/', 'dev/null'), tree('dev/vfio/', 'dev/iommu'), rules(['', 'dev'])), ['rebuild dev keep null add iommu,vfio']);
+    const steps = brief(tree('dev/vfio/', 'dev/null'), tree('dev/vfio/', 'dev/iommu'), rules(['', 'dev']));
+    assert.deepEqual(steps, ['rebuild dev keep null add iommu,vfio']);
   });
 
   it('links directories that come and go, whether they are there or not', () => {
     const given = rules(['', 'virtual'], ['virtual/vfio']);
     for (const lab of [tree('virtual/mtty/'), tree('virtual/mtty/', 'virtual/vfio/')]) {
-      assert.deepEqual(brief(tree('virtual/net/', 'virtual/vfio/', 'virtual/mtty/'), lab, given), ['rebuild virtual keep net add mtty link vfio']);
+      const steps = brief(tree('virtual/net/', 'virtual/vfio/', 'virtual/mtty/'), lab, given);
+      assert.deepEqual(steps, ['rebuild virtual keep net add mtty link vfio']);
     }
   });
 
   it('leaves ignored directories to the machine', () => {
-    assert.deepEqual(brief(tree('dev/char/', 'bus/mdev/'), tree('dev/char/', 'bus/mdev/'), rules(['', 'bus'], [], ['dev'])), ['cover bus/mdev']);
+    const both = tree('dev/char/', 'bus/mdev/');
+    assert.deepEqual(brief(both, both, rules(['', 'bus'], [], ['dev'])), ['cover bus/mdev']);
   });
 
   it('covers a directory that cannot be listed', () => {
     const machine = tree('kernel/debug/');
-    assert.deepEqual(brief((path) => (path === 'kernel/debug' ? undefined : machine(path)), tree('kernel/debug/vfio/'), rules(['', 'kernel', 'kernel/debug'])),
-      ['cover kernel/debug']);
+    const closed: Lister = (path) => (path === 'kernel/debug' ? undefined : machine(path));
+    const steps = brief(closed, tree('kernel/debug/vfio/'), rules(['', 'kernel', 'kernel/debug']));
+    assert.deepEqual(steps, ['cover kernel/debug']);
   });
 
   it('does nothing where the lab has nothing', () => assert.deepEqual(brief(tree('bus/'), () => undefined, rules([''])), []));

@@ -51,7 +51,8 @@ describe('option values', () => {
   it('labArguments() says the same again', () => {
     assert.deepEqual(
       labArguments({
-        driver: [{ name: 'mtty', parents: 2, features: 'stop-copy+p2p' }], mdev: [{ type: 'mtty-1', uuid: UUID, parent: 'mtty1' }],
+        driver: [{ name: 'mtty', parents: 2, features: 'stop-copy+p2p' }],
+        mdev: [{ type: 'mtty-1', uuid: UUID, parent: 'mtty1' }],
         blocker: 'enforce', kernel: '7.2',
       }),
       [

@@ -7,11 +7,15 @@ import { describe, it } from 'node:test';
 import { asRoot, eventually, isMounted, MDEVSIM, mdevsim, Server, shell } from './mdevsim.js';
 
 const UUID = '83b8f4f2-509f-382f-3c1e-e6bfe0fa1001';
-const run = (script: string, ...options: string[]): ReturnType<typeof mdevsim> => mdevsim(['run', '--slots', '2', ...options, '--', 'sh', '-c', script]);
+const run = (script: string, ...options: string[]): ReturnType<typeof mdevsim> =>
+  mdevsim(['run', '--slots', '2', ...options, '--', 'sh', '-c', script]);
+/** Without slots. */
+const runCommand = (...argv: string[]): string[] => ['run', '--slots', '0', '--', ...argv];
 
 describe('mdevsim run', asRoot, () => {
   it('passes on arguments, input, output and the exit status', () => {
-    const { status, stdout, stderr } = mdevsim(['run', '--slots', '0', '--', 'sh', '-c', 'cat; echo "$1|$2" >&2; exit 42', 'sh', 'a  b', '--json'], { input: 'hello\n' });
+    const argv = runCommand('sh', '-c', 'cat; echo "$1|$2" >&2; exit 42', 'sh', 'a  b', '--json');
+    const { status, stdout, stderr } = mdevsim(argv, { input: 'hello\n' });
     assert.deepEqual({ status, stdout, stderr }, { status: 42, stdout: 'hello\n', stderr: 'a  b|--json\n' });
   });
 
@@ -26,7 +30,8 @@ describe('mdevsim run', asRoot, () => {
   }
 
   it('lets the command handle signals itself', async () => {
-    const [file = '', ...args] = [...MDEVSIM, 'run', '--slots', '0', '--', 'sh', '-c', 'trap "exit 9" TERM; echo up; while :; do sleep 0.05; done'];
+    const script = 'trap "exit 9" TERM; echo up; while :; do sleep 0.05; done';
+    const [file = '', ...args] = [...MDEVSIM, ...runCommand('sh', '-c', script)];
     const child = spawn(file, args, { stdio: ['ignore', 'pipe', 'inherit'] });
     child.stdout.once('data', () => child.kill('SIGTERM'));
     assert.equal(await new Promise((resolve) => child.once('exit', (status) => resolve(status))), 9);
@@ -48,7 +53,8 @@ describe('mdevsim run', asRoot, () => {
     const { stdout, stderr, status } = run(script, '--mdev', `mtty-1,uuid=${UUID}`);
     assert.equal(stderr, '');
     assert.deepEqual(stdout.trimEnd().split('\n').filter((line) => !/^(MAJOR|MINOR)=/.test(line)), [
-      '0', `../../../devices/virtual/mtty/mtty/${UUID}`, 'vfio-pci', '0', UUID, 'nodes', 'DEVNAME=vfio/0', 'debugfs', 'bus', 'null', '/sys/class/net/lo',
+      '0', `../../../devices/virtual/mtty/mtty/${UUID}`, 'vfio-pci', '0', UUID, 'nodes', 'DEVNAME=vfio/0', 'debugfs',
+      'bus', 'null', '/sys/class/net/lo',
     ]);
     assert.equal(status, 0);
   });
@@ -56,9 +62,11 @@ describe('mdevsim run', asRoot, () => {
   it('follows devices that come and go', () => {
     const create = '/sys/class/mdev_bus/mtty/mdev_supported_types/mtty-1/create';
     const { stdout } = run(`
-      ls /sys/class/vfio; echo ${UUID} > ${create}; cat /sys/class/vfio/0/device/uevent 2>/dev/null; ls /dev/vfio /sys/kernel/iommu_groups
-      echo 1 > /sys/bus/mdev/devices/${UUID}/remove; ls /sys/class/vfio; echo ${UUID} > ${create}; test -e /sys/class/vfio/0/uevent && echo again`);
-    assert.deepEqual(stdout.trimEnd().split('\n').filter((line) => !line.startsWith('DRIVER')), ['/dev/vfio:', '0', 'devices', 'vfio', '', '/sys/kernel/iommu_groups:', '0', 'again']);
+      ls /sys/class/vfio; echo ${UUID} > ${create}; ls /dev/vfio /sys/kernel/iommu_groups
+      echo 1 > /sys/bus/mdev/devices/${UUID}/remove; ls /sys/class/vfio
+      echo ${UUID} > ${create}; test -e /sys/class/vfio/0/uevent && echo again`);
+    const expected = ['/dev/vfio:', '0', 'devices', 'vfio', '', '/sys/kernel/iommu_groups:', '0', 'again'];
+    assert.deepEqual(stdout.trimEnd().split('\n'), expected);
   });
 
   it('leaves the machine outside alone', () => {
@@ -70,7 +78,8 @@ describe('mdevsim run', asRoot, () => {
   it('gives the command its slots, and nothing else of ours', () => {
     const script = 'for fd in /proc/self/fd/*; do n=${fd##*/}; [ $n -gt 2 ] && readlink $fd; done; ulimit -n';
     const { stdout } = mdevsim(['run', '--slots', '3', '--', 'bash', '--norc', '-c', script]);
-    assert.deepEqual(stdout.trimEnd().split('\n').filter((line) => line.includes('.slots')).map((line) => /\/(\d+)-/.exec(line)?.[1]), ['512', '513', '514']);
+    const slots = stdout.split('\n').filter((line) => line.includes('.slots'));
+    assert.deepEqual(slots.map((line) => /\/(\d+)-/.exec(line)?.[1]), ['512', '513', '514']);
     assert.ok(!stdout.includes('anon_inode') && !stdout.includes('/dev/fuse'), stdout);
   });
 
@@ -107,14 +116,16 @@ describe('mdevsim run', asRoot, () => {
   });
 
   it('keeps the working directory and the environment', () => {
-    const { stdout } = mdevsim(['run', '--slots', '0', '--', 'sh', '-c', 'pwd; echo $TESTED'], { cwd: '/usr', env: { ...process.env, TESTED: 'yes' } });
+    const argv = runCommand('sh', '-c', 'pwd; echo $TESTED');
+    const { stdout } = mdevsim(argv, { cwd: '/usr', env: { ...process.env, TESTED: 'yes' } });
     assert.equal(stdout, '/usr\nyes\n');
   });
 
   it('tells list and another run where the lab is', () => {
     const [node = '', ...args] = MDEVSIM;
     const again = [node, ...args].map((word) => `'${word}'`).join(' ');
-    const { stdout } = run(`${again} list --json; ${again} run --slots 0 --lab $MDEVSIM_LAB -- ls /sys/bus/mdev/devices`, '--mdev', `mtty-1,uuid=${UUID}`);
+    const script = `${again} list --json; ${again} run --slots 0 --lab $MDEVSIM_LAB -- ls /sys/bus/mdev/devices`;
+    const { stdout } = run(script, '--mdev', `mtty-1,uuid=${UUID}`);
     assert.equal(stdout.match(new RegExp(UUID, 'g'))?.length, 2, stdout);
   });
 
@@ -123,7 +134,8 @@ describe('mdevsim run', asRoot, () => {
     const lab = stdout.trim();
     assert.match(lab, /mdevsim-/);
     await eventually('the directory to go', () => !existsSync(lab));
-    const left = (): string => shell('cat /proc/[0-9]*/cmdline 2>/dev/null | tr "\\0" " " | grep -c -- "$1"', ['sh'], [`${lab} --for`]).stdout.trim();
+    const count = 'cat /proc/[0-9]*/cmdline 2>/dev/null | tr "\\0" " " | grep -c -- "$1"';
+    const left = (): string => shell(count, ['sh'], [`${lab} --for`]).stdout.trim();
     // The grep's own shell has the pattern among its arguments.
     await eventually('the server to go', () => Number(left()) <= 2);
   });
@@ -131,7 +143,9 @@ describe('mdevsim run', asRoot, () => {
   it('ends its server when the command is killed', async () => {
     const [file = '', ...args] = [...MDEVSIM, 'run', '--slots', '0', '--', 'sh', '-c', 'echo $MDEVSIM_LAB; exec sleep 60'];
     const child = spawn(file, args, { stdio: ['ignore', 'pipe', 'inherit'] });
-    const lab = await new Promise<string>((resolve) => child.stdout.once('data', (data: Buffer) => resolve(data.toString().trim())));
+    const lab = await new Promise<string>((resolve) => {
+      child.stdout.once('data', (data: Buffer) => resolve(data.toString().trim()));
+    });
     child.kill('SIGKILL');
     await eventually('the directory to go', () => !existsSync(lab));
   });
@@ -147,7 +161,8 @@ describe('mdevsim run --lab', asRoot, () => {
   it('uses a lab that goes on afterwards', async () => {
     await using server = await Server.start(['--mdev', `mtty-1,uuid=${UUID}`]);
     for (const [expected, value] of [['0', '1'], ['1', '0']] as const) {
-      const { stdout, status } = run(`cat /sys/bus/mdev/devices/${UUID}/migration_block; echo ${value} > /sys/bus/mdev/devices/${UUID}/migration_block`, '--lab', server.dir);
+      const script = `cd /sys/bus/mdev/devices/${UUID}; cat migration_block; echo ${value} > migration_block`;
+      const { stdout, status } = run(script, '--lab', server.dir);
       assert.deepEqual([stdout, status], [`${expected}\n`, 0]);
     }
     assert.equal(isMounted(server.dir), true);

@@ -13,7 +13,8 @@ const AS_NOBODY = ['setpriv', '--reuid', String(NOBODY), '--regid', String(NOBOD
 
 function asNobody(argv: readonly string[]): { status: number | null; stdout: string; stderr: string } {
   const [file = '', ...args] = [...AS_NOBODY, ...argv];
-  const { status, stdout, stderr } = spawnSync(file, args, { encoding: 'utf8', timeout: 30_000, killSignal: 'SIGKILL', cwd: '/' });
+  const options = { encoding: 'utf8', timeout: 30_000, killSignal: 'SIGKILL', cwd: '/' } as const;
+  const { status, stdout, stderr } = spawnSync(file, args, options);
   return { status, stdout, stderr };
 }
 
@@ -26,17 +27,20 @@ function why(): string | false {
 }
 
 const reason = why();
-const noNamespaces = reason === false && asNobody(['unshare', '-Urm', 'true']).status !== 0 ? 'this machine does not allow unprivileged user namespaces' : false;
+const noNamespaces = reason === false && asNobody(['unshare', '-Urm', 'true']).status !== 0
+  ? 'this machine does not allow unprivileged user namespaces' : false;
 const noFusermount = reason === false && shell('command -v fusermount3').status !== 0 ? 'needs fusermount3' : false;
 
 describe('mdevsim run as nobody', { skip: reason === false ? noNamespaces : reason }, () => {
-  const run = (script: string, ...options: string[]): ReturnType<typeof asNobody> => asNobody([...MDEVSIM, 'run', ...options, '--', 'sh', '-c', script]);
+  const run = (script: string, ...options: string[]): ReturnType<typeof asNobody> =>
+    asNobody([...MDEVSIM, 'run', ...options, '--', 'sh', '-c', script]);
 
   it('has a lab in /sys and /dev, as root of a user namespace', () => {
     const { stdout, stderr, status } = run(`
       id -u; cat /proc/self/uid_map | tr -s " "; ls /sys/bus/mdev/devices
-      echo 1 > /sys/bus/mdev/devices/${UUID}/migration_block && cat /sys/bus/mdev/devices/${UUID}/migration_block
-      echo 1 > /sys/bus/mdev/devices/${UUID}/remove; ls /sys/bus/mdev/devices; test -c /dev/null && echo null > /dev/null; exit 5`, '--mdev', `mtty-1,uuid=${UUID}`);
+      cd /sys/bus/mdev/devices/${UUID}; echo 1 > migration_block && cat migration_block
+      echo 1 > remove; ls /sys/bus/mdev/devices
+      test -c /dev/null && echo null > /dev/null; exit 5`, '--mdev', `mtty-1,uuid=${UUID}`);
     assert.equal(stderr, '');
     assert.deepEqual(stdout.trim().split('\n').map((line) => line.trim()), ['0', '0 65534 1', UUID, '1']);
     assert.equal(status, 5);
@@ -52,7 +56,8 @@ describe('mdevsim run as nobody', { skip: reason === false ? noNamespaces : reas
   it('opens a device with VFIO: slots and caller memory work there', () => {
     const client = join(import.meta.dirname, '../../scripts/lib/demo-eventfd.ts');
     const tsx = MDEVSIM.includes('--import') ? MDEVSIM[2] ?? 'tsx' : import.meta.resolve('tsx');
-    const { stdout, stderr } = run(`echo count | '${process.execPath}' --import '${tsx}' '${client}' 0 ${UUID}`, '--mdev', `mtty-1,uuid=${UUID}`);
+    const script = `echo count | '${process.execPath}' --import '${tsx}' '${client}' 0 ${UUID}`;
+    const { stdout, stderr } = run(script, '--mdev', `mtty-1,uuid=${UUID}`);
     assert.deepEqual({ stdout, stderr }, { stdout: 'listening\ncount 0\n', stderr: '' });
   });
 });

@@ -16,7 +16,8 @@ const why = process.getuid?.() !== 0 ? 'needs root' : !existsSync('/dev/fuse') ?
 /** A real shell, asynchronously. Resolves with its output, rejects when it fails. */
 function shell(script: string, ...args: string[]): Promise<string> {
   return new Promise((resolve, reject) => {
-    execFile('bash', ['--norc', '-c', script, 'bash', ...args], { timeout: 20_000, killSignal: 'SIGKILL' }, (error, stdout, stderr) => {
+    const argv = ['--norc', '-c', script, 'bash', ...args];
+    execFile('bash', argv, { timeout: 20_000, killSignal: 'SIGKILL' }, (error, stdout, stderr) => {
       if (error === null) resolve(stdout);
       else reject(new Error(stderr.trim()));
     });
@@ -40,7 +41,8 @@ describe('Lab', { skip: why }, () => {
   it('creates devices that other processes see at once', inLab(async (lab) => {
     const device = lab.createDevice({ type: 'mtty-1', uuid: UUID.toUpperCase() });
     assert.equal(device.uuid, UUID);
-    assert.deepEqual([device.type, device.parent, device.group, device.index, device.inUse, device.removed], ['mtty-1', 'mtty', 0, 0, false, false]);
+    const { type, parent, group, index, inUse, removed } = device;
+    assert.deepEqual([type, parent, group, index, inUse, removed], ['mtty-1', 'mtty', 0, 0, false, false]);
     assert.equal((await shell('cat "$1/migration_block"', join(lab.dir, device.path))).trim(), '0');
     assert.deepEqual(await readdir(join(lab.dir, 'sys/bus/mdev/devices')), [UUID]);
     assert.equal(lab.device(UUID), device);
@@ -50,7 +52,8 @@ describe('Lab', { skip: why }, () => {
   it('knows its parents and types, and what is left', inLab(async (lab) => {
     assert.deepEqual(lab.parents, ['mtty', 'mtty1']);
     lab.createDevice({ type: 'mtty-2', parent: 'mtty1' });
-    assert.deepEqual(lab.types.map(({ name, parent, available }) => `${parent} ${name} ${available}`), ['mtty mtty-1 24', 'mtty mtty-2 12', 'mtty1 mtty-1 22', 'mtty1 mtty-2 11']);
+    const types = lab.types.map(({ name, parent, available }) => `${parent} ${name} ${available}`);
+    assert.deepEqual(types, ['mtty mtty-1 24', 'mtty mtty-2 12', 'mtty1 mtty-1 22', 'mtty1 mtty-2 11']);
   }, { drivers: [{ name: 'mtty', parents: 2 }] }));
 
   it('createDevice() rejects what a kernel rejects', inLab(async (lab) => {
@@ -68,9 +71,14 @@ describe('Lab', { skip: why }, () => {
     const seen: LabEvent[] = [];
     lab.on((event) => seen.push(event));
     const parent = join(lab.dir, 'sys/class/mdev_bus/mtty');
-    await shell(`echo ${UUID} > "$1/mdev_supported_types/mtty-1/create"; cd "$1/${UUID}"; echo 1 > migration_block; echo 1 > migration_block; echo 0 > migration_block; echo 1 > remove`, parent);
-    const brief = seen.flatMap((event) =>
-      event.type === 'device' ? [event.change] : event.type === 'block' ? [`block ${event.blocked}`] : event.type === 'uevent' ? [`${event.action} ${event.subsystem}`] : []);
+    await shell(`
+      echo ${UUID} > "$1/mdev_supported_types/mtty-1/create"; cd "$1/${UUID}"
+      for value in 1 1 0; do echo $value > migration_block; done; echo 1 > remove`, parent);
+    const brief = seen.flatMap((event) => {
+      if (event.type === 'device') return [event.change];
+      if (event.type === 'block') return [`block ${event.blocked}`];
+      return event.type === 'uevent' ? [`${event.action} ${event.subsystem}`] : [];
+    });
     assert.deepEqual(brief, [
       'add mdev', 'add vfio', 'add vfio-dev', 'bind mdev', 'created', 'block true', 'block false',
       'removing', 'remove vfio-dev', 'remove vfio', 'unbind mdev', 'remove mdev', 'removed',
@@ -140,7 +148,8 @@ describe('Lab', { skip: why }, () => {
     assert.ok(lab.klog.includes(message));
   }));
 
-  it('two labs in one process do not know each other', inLab((first) => withLab({ devices: [{ type: 'mtty-1', uuid: OTHER }] }, async (second) => {
+  const withOther: LabOptions = { devices: [{ type: 'mtty-1', uuid: OTHER }] };
+  it('two labs in one process do not know each other', inLab((first) => withLab(withOther, async (second) => {
     first.createDevice({ type: 'mtty-1', uuid: UUID });
     const events: LabEvent[] = [];
     second.on((event) => events.push(event));
@@ -180,7 +189,9 @@ describe('Lab', { skip: why }, () => {
     const count = async (): Promise<number> => (await readdir('/proc/self/fd')).length;
     await withLab({}, async () => undefined);
     const before = await count();
-    for (let i = 0; i < 5; i++) await withLab({ devices: [{ type: 'mtty-1' }] }, async (lab) => void await readdir(join(lab.dir, 'sys')));
+    for (let i = 0; i < 5; i++) {
+      await withLab({ devices: [{ type: 'mtty-1' }] }, async (lab) => void await readdir(join(lab.dir, 'sys')));
+    }
     assert.ok(await count() <= before, 'descriptors were left');
   });
 });

@@ -7,7 +7,8 @@ describe('layers', () => {
   it('of this project are kept', () => assert.deepEqual(check(new URL('../..', import.meta.url).pathname), []));
 
   for (const [file, layer] of [
-    ['src/main.ts', 'src'], ['src/abi/errno.ts', 'src/abi'], ['src/drivers/index.ts', 'src/drivers'], ['src/drivers/mtty/uart.ts', 'src/drivers/*'],
+    ['src/main.ts', 'src'], ['src/abi/errno.ts', 'src/abi'], ['src/drivers/index.ts', 'src/drivers'],
+    ['src/drivers/mtty/uart.ts', 'src/drivers/*'],
     ['mount/session.ts', 'mount'], ['test/x.ts', undefined],
   ] as const) it(`layerOf(${file})`, () => assert.equal(layerOf(file), layer));
 
@@ -34,7 +35,8 @@ describe('layers', () => {
 
   it('sees every way to import', () => {
     const text = `
-      import a from './a.js'; import type { B } from './b.js'; import { type C } from './c.js'; import { type D, e } from './d.js';
+      import a from './a.js'; import type { B } from './b.js'; import { type C } from './c.js';
+      import { type D, e } from './d.js';
       export { f } from './f.js'; export type { G } from './g.js'; const h = await import('./h.js'); let i: import('./i.js').I;
       // import './not.js'
       const text = "import './neither.js'";`;

@@ -3,12 +3,14 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, describe, it } from 'node:test';
 import { EVENTS } from '../../src/trace/events.js';
-import { CATEGORIES, formatEvent, lineSink, logError, onTrace, parseCategories, setLogSink, trace, tracing, warn } from '../../src/trace/trace.js';
-import type { TraceEvent } from '../../src/trace/trace.js';
+import {
+  CATEGORIES, formatEvent, lineSink, logError, onTrace, parseCategories, setLogSink, trace, tracing, warn,
+} from '../../src/trace/trace.js';
+import type { Category, TraceEvent } from '../../src/trace/trace.js';
 
 describe('trace()', () => {
   const ends: (() => void)[] = [];
-  const collect = (...categories: Parameters<typeof onTrace>[1] extends Iterable<infer C> | undefined ? C[] : never): TraceEvent[] => {
+  const collect = (...categories: Category[]): TraceEvent[] => {
     const events: TraceEvent[] = [];
     ends.push(onTrace((event) => events.push(event), categories.length === 0 ? undefined : categories));
     return events;
@@ -58,8 +60,10 @@ describe('trace()', () => {
 describe('trace categories', () => {
   it('have no event that nothing reports', () => {
     const root = new URL('../..', import.meta.url).pathname;
-    const text = ['src', 'mount'].flatMap((top) => readdirSync(join(root, top), { recursive: true, encoding: 'utf8' }).map((name) => join(top, name)))
-      .filter((name) => name.endsWith('.ts') && !name.endsWith('trace/events.ts')).map((name) => readFileSync(join(root, name), 'utf8')).join('\n');
+    const list = (top: string): string[] =>
+      readdirSync(join(root, top), { recursive: true, encoding: 'utf8' }).map((name) => join(root, top, name));
+    const files = ['src', 'mount'].flatMap(list).filter((name) => name.endsWith('.ts') && !name.endsWith('trace/events.ts'));
+    const text = files.map((name) => readFileSync(name, 'utf8')).join('\n');
     assert.deepEqual(Object.keys(EVENTS).filter((name) => !text.includes(`'${name}'`)), []);
   });
   it('are those of the catalogue', () => {
@@ -75,7 +79,8 @@ describe('trace categories', () => {
 
 describe('formatEvent()', () => {
   it('quotes what is not one word, and leaves out what is undefined', () => {
-    const event: TraceEvent = { name: 'fuse.reply', level: 'debug', fields: { unique: 7n, error: undefined, text: 'two words', length: 0 } };
+    const fields = { unique: 7n, error: undefined, text: 'two words', length: 0 };
+    const event: TraceEvent = { name: 'fuse.reply', level: 'debug', fields };
     assert.equal(formatEvent(event), 'fuse.reply unique=7 text="two words" length=0');
   });
   it('lineSink() puts the time before it', () => {
