@@ -47,5 +47,5 @@ export function fusermount(dir: string, options: string): Fd {
 
 /** Lazily unmounts what fusermount() mounted. */
 export function fuserumount(dir: string): void {
-  run(['-u', '-z', '-q', '--', dir], undefined);
+  run(['-u', '-z', '--', dir], undefined);
 }

@@ -158,7 +158,7 @@ async function detachPath(dir: string): Promise<void> {
     try {
       fuserumount(dir);
     } catch (failed) {
-      throw new MountError(`cannot unmount ${dir}: ${(failed as Error).message}`);
+      throw new MountError(`cannot unmount ${dir}: only root and who mounted it may (${(failed as Error).message})`);
     }
   }
 }

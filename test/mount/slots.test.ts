@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { suite, test } from 'node:test';
 import type { OpenFile } from '../../src/kernfs/file.js';
 import { Tree } from '../../src/kernfs/tree.js';
+import { setLogSink } from '../../src/trace/trace.js';
 import type { Mount } from '../../mount/mount.js';
 import { Client, noMounts, sh, tsClient, withMount } from './mounted.js';
 
@@ -189,12 +190,21 @@ suite('slots', { skip: noMounts }, () => {
     });
   });
 
-  test('a client without slots gets EMFILE', async () => {
-    await withLab(async (_lab, { dir }) => {
-      const client = await new SlotClient(dir, 600, 0).start();
-      assert.equal(await client.ask('get'), '-24');
-      await client.end();
-    });
+  test('a client without slots gets EMFILE, and one warning says what to do', async () => {
+    const warnings: string[] = [];
+    const former = setLogSink((event) => warnings.push(String(event.fields['message'])));
+    try {
+      await withLab(async (_lab, { dir }) => {
+        const client = await new SlotClient(dir, 600, 0).start();
+        assert.equal(await client.ask('get'), '-24');
+        assert.equal(await client.ask('get'), '-24');
+        await client.end();
+      });
+    } finally {
+      setLogSink(former);
+    }
+    assert.equal(warnings.length, 1);
+    assert.match(warnings[0] ?? '', /EMFILE.*mdevsim run.*--slots/);
   });
 
   test('execve() with bound close-on-exec slots in parallel, other threads in requests: no deadlock', { skip: noPython }, async () => {
