@@ -4,6 +4,7 @@ import { CliError, EXIT_USAGE } from './errors.js';
 import type { DriverRequest, KernelName, LabRequest, MdevRequest, PolicyName } from './options.js';
 import { KERNELS, parseDriver, parseKernel, parseMdev, parsePolicy, parseSlots, POLICIES } from './options.js';
 import { DEFAULT_SLOTS } from './run/slot-numbers.js';
+import { declareVmm } from './vmm-command.js';
 
 /** Options as commander collects them. */
 interface LabOptions {
@@ -113,3 +114,5 @@ export function createProgram(version: string): Command {
 }
 
 export { CommanderError };
+  declareVmm(program);
+

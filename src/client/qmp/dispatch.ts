@@ -13,6 +13,8 @@ export interface QmpCommand {
   /** Takes members that are not declared. */
   readonly open?: boolean;
   readonly allowOob?: boolean;
+  /** Runs when it arrives, not in its turn on the main loop: what lets a held main loop go on. */
+  readonly immediate?: boolean;
   /** `args` are checked. Throws QmpError; the result is `return`, undefined meaning {}. */
   run(args: QmpArguments): Json | undefined | Promise<Json | undefined>;
 }

@@ -7,7 +7,7 @@ import { QmpError } from './error.js';
 import type { Json } from './json-parser.js';
 
 export type QmpType =
-  | 'str' | 'bool' | 'int' | 'uint64' | 'number' | 'any'
+  | 'str' | 'strOrNull' | 'bool' | 'int' | 'uint8' | 'uint32' | 'uint64' | 'number' | 'any'
   | { readonly enum: readonly string[] }
   | { readonly list: QmpType }
   | { readonly struct: QmpMembers; /** Accepts members that are not declared (device_add). */ readonly open?: boolean };
@@ -25,9 +25,13 @@ function checkValue(value: Json, type: QmpType, path: string, name: string): voi
   switch (type) {
     case 'any': return;
     case 'str': if (typeof value !== 'string') throw wrong(path, 'string'); return;
+    case 'strOrNull': if (typeof value !== 'string' && value !== null) throw wrong(path, 'string or null'); return;
     case 'bool': if (typeof value !== 'boolean') throw wrong(path, 'boolean'); return;
     case 'number': if (typeof value !== 'number' && typeof value !== 'bigint') throw wrong(path, 'number'); return;
     case 'int': if (!isInteger(value) || !inRange(value, -(1n << 63n), (1n << 63n) - 1n)) throw wrong(path, 'integer'); return;
+    case 'uint8': case 'uint32':
+      if (!isInteger(value) || !inRange(value, 0n, type === 'uint8' ? 0xffn : 0xffff_ffffn)) throw new QmpError(`Parameter '${path}' expects ${type}_t`);
+      return;
     // A negative number is taken modulo 2^64, as old clients rely on.
     case 'uint64':
       if (!isInteger(value) || !inRange(value, -(1n << 63n), (1n << 64n) - 1n)) throw new QmpError(`Parameter '${path}' expects uint64`);

@@ -65,6 +65,10 @@ class QmpClientSession {
   }
 
   #receive(message: Json | JsonError): void {
+    if (this.#isImmediate(message)) {
+      void this.#answer(message).then((answer) => this.send(answer));
+      return;
+    }
     this.#queued++;
     if (this.#queued >= QUEUE_LIMIT) this.#socket.pause();
     void this.#server.loop.run(async () => {
@@ -75,6 +79,12 @@ class QmpClientSession {
         if (this.#queued < QUEUE_LIMIT) this.#socket.resume();
       }
     });
+  }
+
+  #isImmediate(message: Json | JsonError): boolean {
+    if (!this.#negotiated || message instanceof JsonError || !isJsonObject(message)) return false;
+    const { execute } = message;
+    return typeof execute === 'string' && this.#server.commands.get(execute)?.immediate === true;
   }
 
   async #answer(message: Json | JsonError): Promise<Json> {

@@ -1,0 +1,69 @@
+/** Declares `mdevsim vmm`. Kept apart from program.ts for its many options. */
+import type { Command } from 'commander';
+import { InvalidArgumentError } from 'commander';
+import type { VfioPciOptions } from '../client/vm/device.js';
+import type { PrepareEvents } from '../client/vm/vm.js';
+import { PREPARE_EVENTS } from '../client/vm/vm.js';
+import type { Step } from '../client/migration/steps.js';
+import { STEPS } from '../client/migration/steps.js';
+import { CliError } from './errors.js';
+import { parseSlots } from './options.js';
+import { DEFAULT_SLOTS } from './run/slot-numbers.js';
+import { parseDevice, parsePrepareEvents, parseQmp, parseRam, parseStep } from './vmm-options.js';
+
+interface Collected {
+  lab?: string;
+  slots: number;
+  device: VfioPciOptions[];
+  qmp: string[];
+  incoming?: string;
+  ram: number;
+  name?: string;
+  stopped?: boolean;
+  onlyMigratable?: boolean;
+  notify?: boolean;
+  prepareEvents: PrepareEvents;
+  break: Step[];
+  log?: boolean;
+}
+
+function value<T>(parse: (text: string) => T): (text: string) => T {
+  return (text) => {
+    try {
+      return parse(text);
+    } catch (error) {
+      throw error instanceof CliError ? new InvalidArgumentError(error.message) : error;
+    }
+  };
+}
+
+function many<T>(parse: (text: string) => T): (text: string, before: T[]) => T[] {
+  const one = value(parse);
+  return (text, before) => [...before, one(text)];
+}
+
+export function declareVmm(program: Command): void {
+  program.command('vmm')
+    .description('A small VMM that behaves to drivers and management clients as QEMU does. Prints "ready" when it can be used.')
+    .option('--lab <dir>', 'use the lab that is mounted there (otherwise: start this below "mdevsim run")')
+    .option('--slots <n>', 'with --lab: how many files the lab can open in this process at a time', value(parseSlots), DEFAULT_SLOTS)
+    .option('--device <uuid[,id=ID][,enable-migration=auto|on|off][,migration-events=on][,iommufd=on]>', 'an mdev as vfio-pci device (repeatable)',
+      many(parseDevice), [])
+    .option('--qmp <unix:path>', 'QMP server (repeatable)', many(parseQmp), [])
+    .option('--incoming <uri>', 'wait for a migration from unix:PATH, tcp:HOST:PORT or fd:N; "defer": from where migrate-incoming says')
+    .option('--ram <size>', 'memory', value(parseRam), parseRam('64M'))
+    .option('--name <name>', 'for query-name')
+    .option('-S, --stopped', 'do not start the virtual machine')
+    .option('--only-migratable', 'refuse whatever would block migration')
+    .option('--notify', 'tell drivers that have the feature when a migration starts and ends')
+    .option('--prepare-events <which>', `events before transitions: ${PREPARE_EVENTS.join(', ')}`, value(parsePrepareEvents), 'none' as const)
+    .option('--break <step>', `hold migrations before that step, until x-mdevsim-continue (repeatable): ${STEPS.join(', ')}`, many(parseStep), [])
+    .option('--log', 'say on stderr what happens')
+    .addHelpText('after', '\nExample:\n  mdevsim vmm --lab /tmp/lab --device $UUID,id=vf0 --qmp unix:/tmp/a.qmp')
+    .action(async ({ device, stopped, onlyMigratable, notify, break: breaks, log, ...rest }: Collected) => {
+      const { vmm } = await import('./vmm.js');
+      await vmm({
+        ...rest, devices: device, stopped: stopped === true, onlyMigratable: onlyMigratable === true, notify: notify === true, breaks, log: log === true,
+      });
+    });
+}

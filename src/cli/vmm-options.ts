@@ -1,0 +1,85 @@
+/** Parsing of the options of `mdevsim vmm`. Pure; wrong input throws CliError with one sentence. */
+import { isStep, STEPS } from '../client/migration/steps.js';
+import type { Step } from '../client/migration/steps.js';
+import type { OnOffAuto, VfioPciOptions } from '../client/vm/device.js';
+import { ON_OFF_AUTO } from '../client/vm/device.js';
+import { PREPARE_EVENTS } from '../client/vm/vm.js';
+import type { PrepareEvents } from '../client/vm/vm.js';
+import { CliError, EXIT_USAGE } from './errors.js';
+
+export interface VmmRequest {
+  readonly lab?: string;
+  readonly slots: number;
+  readonly name?: string;
+  readonly ram: number;
+  readonly devices: readonly VfioPciOptions[];
+  readonly qmp: readonly string[];
+  readonly incoming?: string;
+  readonly stopped: boolean;
+  readonly onlyMigratable: boolean;
+  readonly notify: boolean;
+  readonly prepareEvents: PrepareEvents;
+  readonly breaks: readonly Step[];
+  readonly log: boolean;
+}
+
+const usage = (message: string): CliError => new CliError(message, EXIT_USAGE);
+const PAGE = 4096;
+const UNITS: Readonly<Record<string, number>> = { K: 2 ** 10, M: 2 ** 20, G: 2 ** 30 };
+/** Bytes: what this process can map and count exactly. */
+const MAX_RAM = 2 ** 32;
+
+/** `64M`: bytes, of whole pages; a bare number is MiB, as QEMU's -m has it. */
+export function parseRam(text: string): number {
+  const match = /^(\d{1,12})([KMG]?)$/i.exec(text);
+  const size = match === null ? 0 : Number(match[1]) * (UNITS[(match[2] ?? '').toUpperCase()] ?? 2 ** 20);
+  if (size <= 0 || size % PAGE !== 0 || size > MAX_RAM) throw usage(`--ram must be a size such as 64M, at most 4G, not '${text}'`);
+  return size;
+}
+
+/** `UUID[,id=vf0][,enable-migration=auto|on|off][,migration-events=on|off][,iommufd=on|off][,blocker=on|off]` */
+export function parseDevice(text: string): VfioPciOptions {
+  const [device = '', ...pairs] = text.split(',');
+  if (device === '' || device.includes('=')) throw usage(`--device starts with the UUID of an mdev, not '${text}'`);
+  const values = new Map<string, string>();
+  for (const pair of pairs) {
+    const at = pair.indexOf('=');
+    const key = at < 0 ? pair : pair.slice(0, at);
+    if (!['id', 'enable-migration', 'migration-events', 'iommufd', 'blocker', 'x-device-dirty-page-tracking'].includes(key) || at < 0) {
+      throw usage(`--device knows id=, enable-migration=, migration-events=, iommufd=, blocker= and x-device-dirty-page-tracking=, not '${pair}'`);
+    }
+    values.set(key, pair.slice(at + 1));
+  }
+  const choice = <T extends string>(key: string, known: readonly T[]): T | undefined => {
+    const value = values.get(key);
+    const found = known.find((one) => one === value);
+    if (value !== undefined && found === undefined) throw usage(`${key} in --device is one of ${known.join(', ')}, not '${value}'`);
+    return found;
+  };
+  const onOff = (key: string, otherwise: boolean): boolean => {
+    const value = choice(key, ['on', 'off']);
+    return value === undefined ? otherwise : value === 'on';
+  };
+  return {
+    sysfsdev: device.includes('/') ? device : `/sys/bus/mdev/devices/${device.toLowerCase()}`, id: values.get('id'),
+    enableMigration: choice<OnOffAuto>('enable-migration', ON_OFF_AUTO), migrationEvents: onOff('migration-events', false),
+    iommufd: onOff('iommufd', false), blocker: onOff('blocker', true), deviceDirtyTracking: onOff('x-device-dirty-page-tracking', true),
+  };
+}
+
+/** `unix:PATH`: the path. */
+export function parseQmp(text: string): string {
+  if (!/^unix:[^,]+/.test(text)) throw usage(`--qmp takes unix:PATH, not '${text}'`);
+  return text.slice('unix:'.length).split(',')[0] ?? '';
+}
+
+export function parseStep(text: string): Step {
+  if (!isStep(text)) throw usage(`--break is one of ${STEPS.join(', ')}, not '${text}'`);
+  return text;
+}
+
+export function parsePrepareEvents(text: string): PrepareEvents {
+  const found = PREPARE_EVENTS.find((one) => one === text);
+  if (found === undefined) throw usage(`--prepare-events is one of ${PREPARE_EVENTS.join(', ')}, not '${text}'`);
+  return found;
+}

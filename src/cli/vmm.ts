@@ -1,0 +1,39 @@
+/** `mdevsim vmm`: a VMM that behaves to the driver and to a management client as QEMU does. */
+import { startVmm } from '../client/main.js';
+import type { VmmOptions } from '../client/main.js';
+import { CliError, describe } from './errors.js';
+import type { VmmRequest } from './vmm-options.js';
+
+/** With --lab: this process becomes `mdevsim vmm` without it, as `mdevsim run` would start it. */
+async function runInLab(lab: string, slots: number): Promise<never> {
+  const { run } = await import('./run.js');
+  const own = process.argv.slice(2);
+  const args = own.filter((arg, at) => !['--lab', '--slots'].includes(own[at - 1] ?? '') && !/^--(lab|slots)(=|$)/.test(arg));
+  return run([process.execPath, ...process.execArgv, process.argv[1] ?? '', ...args], { lab, slots, driver: [], mdev: [] });
+}
+
+function logger(verbose: boolean): VmmOptions['log'] {
+  const began = performance.now();
+  return (level, message) => {
+    if (level === 'info' && !verbose) return;
+    const time = verbose ? `${((performance.now() - began) / 1000).toFixed(3).padStart(8)} ` : '';
+    process.stderr.write(`${time}mdevsim vmm: ${level === 'warning' ? 'warning: ' : ''}${message}\n`);
+  };
+}
+
+export async function vmm(request: VmmRequest): Promise<void> {
+  if (request.lab !== undefined) await runInLab(request.lab, request.slots);
+  // Whoever reads our output may go: that is no reason to end.
+  process.stdout.on('error', () => undefined);
+  process.stderr.on('error', () => undefined);
+  let running;
+  try {
+    running = await startVmm({ ...request, log: logger(request.log) });
+  } catch (error) {
+    throw new CliError(describe(error));
+  }
+  const { ended, shutdown } = running;
+  process.on('SIGINT', shutdown).on('SIGTERM', shutdown).on('SIGHUP', shutdown);
+  process.stdout.write(`ready${request.qmp.map((path) => ` unix:${path}`).join('')}\n`);
+  process.exit(await ended);
+}

@@ -1,0 +1,16 @@
+/** All commands of the VMM. */
+import type { QmpCommands } from '../qmp/dispatch.js';
+import type { CommandContext } from './context.js';
+import { controlCommands } from './control.js';
+import { deviceCommands } from './device.js';
+import { migrationCommands } from './migration.js';
+import { qomCommands } from './qom.js';
+import { queryCommands } from './query.js';
+
+export function createCommands(context: CommandContext): QmpCommands {
+  const names = (): string[] => [...commands.keys()];
+  const commands: QmpCommands = new Map([
+    queryCommands(context, names), controlCommands(context), migrationCommands(context), deviceCommands(context), qomCommands(context),
+  ].flatMap((table) => Object.entries(table)));
+  return commands;
+}

@@ -1,0 +1,89 @@
+/** Commands of migration. Source: QEMU's qapi/migration.json, migration/migration.c. */
+import { parseChannel, parseUri } from '../migration/address.js';
+import type { MigrationAddress } from '../migration/address.js';
+import { CAPABILITIES } from '../migration/capabilities.js';
+import type { Capability } from '../migration/capabilities.js';
+import { PARAMETER_MEMBERS } from '../migration/parameters.js';
+import { MIGRATION_STATUSES } from '../migration/state.js';
+import type { MigrationStatus } from '../migration/state.js';
+import type { QmpArguments } from '../qmp/dispatch.js';
+import { QmpError } from '../qmp/error.js';
+import type { Json } from '../qmp/json-parser.js';
+import type { QmpMembers } from '../qmp/schema.js';
+import type { CommandContext, CommandTable } from './context.js';
+
+const CHANNELS: QmpMembers = {
+  '*channels': {
+    list: { struct: { 'channel-type': { enum: ['main', 'cpr'] }, 'addr': { struct: { transport: { enum: ['socket', 'exec', 'rdma', 'file'] } }, open: true } } },
+  },
+};
+
+/** Throws QmpError. */
+function addressOf({ uri, channels }: QmpArguments): MigrationAddress {
+  const list = Array.isArray(channels) ? channels : [];
+  if (typeof uri === 'string' && list.length === 0) return parseUri(uri);
+  if (uri !== undefined || list.length === 0) throw new QmpError("need either 'uri' or 'channels' argument");
+  if (list.length > 1) throw new QmpError('Channel list has more than one entries');
+  return parseChannel(list[0] ?? null);
+}
+
+export function migrationCommands({ outgoing, incoming, capabilities, parameters }: CommandContext): CommandTable {
+  return {
+    'migrate': {
+      arguments: { '*uri': 'str', ...CHANNELS, '*detach': 'bool', '*resume': 'bool' },
+      run: async (args) => {
+        const address = addressOf(args);
+        if (args['resume'] === true) throw new QmpError('Cannot resume if there is no paused migration');
+        await outgoing.migrate(address);
+        return {};
+      },
+    },
+    'migrate-incoming': {
+      arguments: { '*uri': 'str', ...CHANNELS, '*exit-on-error': 'bool' },
+      run: async (args) => {
+        await incoming.listen(() => addressOf(args), args['exit-on-error'] !== false);
+        return {};
+      },
+    },
+    'migrate_cancel': {
+      run: () => {
+        outgoing.cancel();
+        return {};
+      },
+    },
+    'migrate-continue': {
+      arguments: { state: { enum: MIGRATION_STATUSES } },
+      run: ({ state }) => {
+        outgoing.proceed(state as MigrationStatus);
+        return {};
+      },
+    },
+    'migrate-pause': {
+      allowOob: true,
+      run: () => { throw new QmpError('migrate-pause is currently only supported during postcopy-active or postcopy-recover state'); },
+    },
+    'migrate-recover': {
+      arguments: { uri: 'str' },
+      allowOob: true,
+      run: () => { throw new QmpError('Migrate recover can only be run when postcopy is paused.'); },
+    },
+    'query-migrate': { run: () => ({ ...incoming.info(), ...outgoing.info() }) },
+    'migrate-set-capabilities': {
+      arguments: { capabilities: { list: { struct: { capability: { enum: CAPABILITIES }, state: 'bool' } } } },
+      run: ({ capabilities: changes }) => {
+        if (outgoing.state.running) throw new QmpError("There's a migration process in progress");
+        capabilities.set(changes as unknown as { capability: Capability; state: boolean }[]);
+        return {};
+      },
+    },
+    'query-migrate-capabilities': { run: () => capabilities.list() },
+    'migrate-set-parameters': {
+      arguments: PARAMETER_MEMBERS,
+      run: (changes) => {
+        parameters.set(changes);
+        return {};
+      },
+    },
+    'query-migrate-parameters': { run: (): Json => parameters.list() },
+  };
+}

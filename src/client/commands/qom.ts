@@ -1,0 +1,70 @@
+/** The object tree, as far as clients look at it. Source: QEMU's qom/qom-qmp-cmds.c. */
+import { QmpError } from '../qmp/error.js';
+import type { Json } from '../qmp/json-parser.js';
+import type { CommandContext, CommandTable } from './context.js';
+import { text } from './context.js';
+
+interface QomObject {
+  readonly type: string;
+  readonly properties: ReadonlyMap<string, { readonly type: string; readonly value: Json }>;
+  /** Names and types of children. */
+  readonly children: ReadonlyMap<string, string>;
+}
+
+const plain = (type: string, children: readonly (readonly [string, string])[] = []): QomObject =>
+  ({ type, properties: new Map([['type', { type: 'string', value: type }]]), children: new Map(children) });
+
+export function qomCommands({ vm }: CommandContext): CommandTable {
+  const tree = (): Map<string, QomObject> => {
+    const named = vm.devices.filter(({ id }) => id !== '');
+    const anonymous = vm.devices.filter(({ id }) => id === '');
+    const last = (path: string): string => path.slice(path.lastIndexOf('/') + 1);
+    const children = (devices: typeof named): [string, string][] => devices.map(({ qomPath }) => [last(qomPath), 'vfio-pci']);
+    return new Map([
+      ['/', plain('container', [['machine', 'mdevsim-machine']])],
+      ['/machine', plain('mdevsim-machine', [['peripheral', 'container'], ['peripheral-anon', 'container']])],
+      ['/machine/peripheral', plain('container', children(named))],
+      ['/machine/peripheral-anon', plain('container', children(anonymous))],
+      ...vm.devices.map((device) => [device.qomPath, { type: 'vfio-pci', properties: device.properties(), children: new Map() }] as [string, QomObject]),
+    ]);
+  };
+  const find = (path: Json | undefined): QomObject => {
+    const named = text(path);
+    const full = named.startsWith('/') ? named : `/${named}`;
+    const found = tree().get(full.length > 1 ? full.replace(/\/$/, '') : full);
+    if (found === undefined) throw new QmpError(`Device '${named}' not found`, 'DeviceNotFound');
+    return found;
+  };
+  return {
+    'qom-list': {
+      arguments: { path: 'str' },
+      run: ({ path }) => {
+        const { properties, children } = find(path);
+        return [
+          ...[...properties].map(([name, { type }]) => ({ name, type })),
+          ...[...children].map(([name, type]) => ({ name, type: `child<${type}>` })),
+        ];
+      },
+    },
+    'qom-get': {
+      arguments: { path: 'str', property: 'str' },
+      run: ({ path, property }) => {
+        const object = find(path);
+        const found = object.properties.get(text(property));
+        if (found === undefined) throw new QmpError(`Property '${object.type}.${text(property)}' not found`);
+        return found.value;
+      },
+    },
+    'qom-set': {
+      arguments: { path: 'str', property: 'str', value: 'any' },
+      run: ({ path, property }) => {
+        const object = find(path);
+        if (!object.properties.has(text(property))) throw new QmpError(`Property '${object.type}.${text(property)}' not found`);
+        const device = vm.devices.find(({ qomPath }) => qomPath === path);
+        if (device === undefined) throw new QmpError(`Property '${object.type}.${text(property)}' is read-only`);
+        const named = device.id === '' ? '' : ` on device '${device.id}'`;
+        throw new QmpError(`Attempt to set property '${text(property)}'${named} (type 'vfio-pci') after it was realized`);
+      },
+    },
+  };
+}

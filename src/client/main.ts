@@ -1,0 +1,111 @@
+/**
+ * The VMM put together: a machine with its memory and vfio-pci devices, migration both ways, a QMP server, one main loop.
+ * Source of the order: QEMU's system/vl.c: qemu_init().
+ */
+import { VERSION } from './commands/query.js';
+import { createCommands } from './commands/index.js';
+import { MainLoop } from './main-loop.js';
+import { parseUri } from './migration/address.js';
+import { Capabilities } from './migration/capabilities.js';
+import { IncomingMigration } from './migration/incoming.js';
+import { OutgoingMigration } from './migration/outgoing.js';
+import { Parameters } from './migration/parameters.js';
+import { Steps } from './migration/steps.js';
+import type { Step } from './migration/steps.js';
+import { QmpServer } from './qmp/server.js';
+import { VfioDevices } from './vfio/devices.js';
+import type { VfioPciOptions } from './vm/device.js';
+import { Ram } from './vm/ram.js';
+import { Vm } from './vm/vm.js';
+import type { EventData, PrepareEvents } from './vm/vm.js';
+
+export interface VmmOptions {
+  readonly name?: string | undefined;
+  /** Bytes. */
+  readonly ram: number;
+  readonly devices: readonly VfioPciOptions[];
+  /** Paths of sockets. */
+  readonly qmp: readonly string[];
+  /** A URI, or `defer`. */
+  readonly incoming?: string | undefined;
+  /** -S: the machine is not started. */
+  readonly stopped: boolean;
+  readonly onlyMigratable: boolean;
+  /** Policy `notify`. */
+  readonly notify: boolean;
+  readonly prepareEvents: PrepareEvents;
+  readonly breaks: readonly Step[];
+  /** A line for the operator. */
+  readonly log: (level: 'info' | 'warning' | 'error', message: string) => void;
+}
+
+export interface RunningVmm {
+  /** Exit status. */
+  readonly ended: Promise<number>;
+  /** SIGTERM and the like: ends it in order. */
+  readonly shutdown: () => void;
+}
+
+/** Starts it. Rejects with an Error (QmpError, VfioError, Node's) of one sentence; then nothing stays open. */
+export async function startVmm(options: VmmOptions): Promise<RunningVmm> {
+  const { log, incoming: incomingUri } = options;
+  const loop = new MainLoop();
+  const onFault = (error: unknown): void => log('error', error instanceof Error ? error.stack ?? error.message : String(error));
+  // The server needs the commands, they need the machine, and its events need the server.
+  let server: QmpServer | undefined;
+  const event = (name: string, data?: EventData): void => server?.event(name, data);
+  const ram = new Ram(options.ram);
+  const vm = new Vm({
+    name: options.name, ram, state: incomingUri === undefined ? 'prelaunch' : 'inmigrate', onlyMigratable: options.onlyMigratable,
+    prepareEvents: options.prepareEvents, environment: { event, log },
+  });
+  const steps = new Steps(options.breaks, (step, held) => {
+    log('info', held ? `held before ${step}` : step);
+    if (held) event('X_MDEVSIM_BREAK', { step });
+  });
+  const devices = new VfioDevices(vm, loop, { notify: options.notify });
+  const start = { auto: !options.stopped };
+  const context = { vm, loop, steps, capabilities: new Capabilities(), parameters: new Parameters() };
+  const outgoing = new OutgoingMigration(context, onFault);
+
+  let finish: (status: number) => void = () => undefined;
+  let over = false;
+  const ended = new Promise<number>((resolve) => {
+    finish = (status): void => {
+      if (over) return;
+      over = true;
+      // The reply to `quit` and the events before it are sent first.
+      setImmediate(() => void close().catch(onFault).finally(() => resolve(status)));
+    };
+  });
+  const close = async (): Promise<void> => {
+    await server?.close();
+    devices.close();
+    ram.close();
+  };
+  const incoming = new IncomingMigration(context, { autostart: () => start.auto, exit: (status) => finish(status), onFault });
+
+  try {
+    for (const device of options.devices) devices.add(device);
+    server = new QmpServer({
+      commands: createCommands({ ...context, devices, outgoing, incoming, start, quit: () => finish(0) }), loop, version: VERSION, onFault,
+    });
+    for (const path of options.qmp) await server.listen({ path });
+    // QEMU resets the machine when it is made and when it is first started.
+    devices.reset();
+    if (incomingUri === undefined) {
+      if (start.auto) vm.start();
+    } else if (incomingUri !== 'defer') {
+      await incoming.listen(() => parseUri(incomingUri));
+    }
+  } catch (error) {
+    await close();
+    throw error;
+  }
+  const shutdown = (): void => {
+    if (over) return;
+    event('SHUTDOWN', { guest: false, reason: 'host-signal' });
+    finish(0);
+  };
+  return { ended, shutdown };
+}

@@ -1,0 +1,137 @@
+/**
+ * Where to: `unix:PATH`, `tcp:HOST:PORT`, `tcp:[ADDRESS]:PORT`, `fd:N`, or the member `addr` of a channel. Source: QEMU's
+ * migration/migration.c: migrate_uri_parse(), util/qemu-sockets.c: inet_parse().
+ */
+import { createConnection, createServer, Socket } from 'node:net';
+import type { AddressInfo } from 'node:net';
+import type { Json } from '../qmp/json-parser.js';
+import { QmpError } from '../qmp/error.js';
+import { errorText } from './error-text.js';
+
+export type MigrationAddress =
+  | { readonly type: 'unix'; readonly path: string }
+  | { readonly type: 'inet'; readonly host: string; readonly port: string }
+  /** A connected socket that this process has inherited. */
+  | { readonly type: 'fd'; readonly name: string };
+
+/** Throws QmpError with QEMU's text. */
+export function parseUri(uri: string): MigrationAddress {
+  if (uri.startsWith('unix:')) {
+    const path = uri.slice('unix:'.length);
+    if (path === '') throw new QmpError('invalid Unix socket address');
+    return { type: 'unix', path };
+  }
+  if (uri.startsWith('fd:')) {
+    const name = uri.slice('fd:'.length);
+    if (name === '') throw new QmpError('invalid file descriptor address');
+    return { type: 'fd', name };
+  }
+  if (uri.startsWith('tcp:')) return parseInet(uri.slice('tcp:'.length));
+  throw new QmpError(`unknown migration protocol: ${uri}`);
+}
+
+function parseInet(text: string): MigrationAddress {
+  const bracketed = text.startsWith('[');
+  const match = (bracketed ? /^\[([^\]]+)\]:(.{1,32})$/ : /^([^:]*):(.{1,32})$/).exec(text);
+  if (match === null) throw new QmpError(`error parsing ${bracketed ? 'IPv6 ' : ''}address '${text}'`);
+  return { type: 'inet', host: match[1] ?? '', port: match[2] ?? '' };
+}
+
+/** The `addr` of a MigrationChannel, checked by its schema. Throws QmpError for what this VMM cannot do. */
+export function parseChannel(channel: Json): MigrationAddress {
+  const { addr } = channel as { addr: Record<string, Json> };
+  const { transport } = addr;
+  if (transport !== 'socket') throw new QmpError(`unknown migration protocol: ${typeof transport === 'string' ? transport : ''}`);
+  const need = (name: string): string => {
+    const value = addr[name];
+    if (value === undefined) throw new QmpError(`Parameter 'channels[0].addr.${name}' is missing`);
+    if (typeof value !== 'string') throw new QmpError(`Invalid parameter type for 'channels[0].addr.${name}', expected: string`);
+    return value;
+  };
+  const type = need('type');
+  if (type === 'unix') return { type: 'unix', path: need('path') };
+  if (type === 'inet') return { type: 'inet', host: need('host'), port: need('port') };
+  if (type === 'fd') return { type: 'fd', name: need('str') };
+  throw new QmpError(`Parameter 'type' does not accept value '${type}'`);
+}
+
+const describe = (address: MigrationAddress): string =>
+  address.type === 'unix' ? address.path : address.type === 'fd' ? address.name : `${address.host}:${address.port}`;
+
+/** A port is taken modulo 65536, as C's htons(atoi()) does in QEMU. */
+function portNumber(port: string): number | undefined {
+  return /^\d+$/.test(port) ? Number(port) % 65536 : undefined;
+}
+
+function unresolvable({ host, port }: { host: string; port: string }): string | undefined {
+  if (host === '') return `address resolution failed for ${host}:${port}: Name or service not known`;
+  if (portNumber(port) === undefined) return `address resolution failed for ${host}:${port}: Servname not supported for ai_socktype`;
+  return undefined;
+}
+
+/** A socket from a descriptor that was inherited. Throws QmpError: in QEMU this fails at once. */
+export function inheritedSocket(name: string): Socket {
+  const fd = /^\d+$/.test(name) ? Number(name) : -1;
+  try {
+    if (fd > 2) return new Socket({ fd, readable: true, writable: true });
+  } catch { /* Not open, or no socket. */ }
+  throw new QmpError(`File descriptor named '${name}' has not been found`);
+}
+
+/** Rejects with an Error of QEMU's text. `signal` gives up. */
+export function connect(address: Exclude<MigrationAddress, { type: 'fd' }>, signal: AbortSignal): Promise<Socket> {
+  return new Promise((resolve, reject) => {
+    const hopeless = address.type === 'inet' ? unresolvable(address) : undefined;
+    if (hopeless !== undefined) return reject(new Error(hopeless));
+    const socket = address.type === 'unix' ? createConnection({ path: address.path })
+      : createConnection({ host: address.host, port: portNumber(address.port) ?? 0 });
+    const give = (): void => {
+      socket.destroy();
+      reject(new Error('canceled'));
+    };
+    signal.addEventListener('abort', give, { once: true });
+    socket.once('error', (error: NodeJS.ErrnoException) => {
+      signal.removeEventListener('abort', give);
+      const name = error.code === 'ENOTFOUND' || error.code === 'EAI_AGAIN';
+      reject(new Error(name ? `address resolution failed for ${describe(address)}: Name or service not known`
+        : `Failed to connect to '${describe(address)}': ${errorText(error)}`));
+    });
+    socket.once('connect', () => {
+      signal.removeEventListener('abort', give);
+      socket.removeAllListeners('error');
+      resolve(socket);
+    });
+  });
+}
+
+export interface Listener {
+  /** For query-migrate: of an internet socket. */
+  readonly bound: AddressInfo | undefined;
+  close(): void;
+}
+
+/** Hands the first connection over, and listens no more then. Rejects with an Error of QEMU's text. */
+export function listen(address: Exclude<MigrationAddress, { type: 'fd' }>, accept: (socket: Socket) => void): Promise<Listener> {
+  return new Promise((resolve, reject) => {
+    const hopeless = address.type === 'inet' && address.host !== '' ? unresolvable(address) : undefined;
+    if (hopeless !== undefined) return reject(new Error(hopeless));
+    let taken = false;
+    const server = createServer({ pauseOnConnect: false }, (socket) => {
+      if (taken) {
+        socket.destroy();
+        return;
+      }
+      taken = true;
+      server.close();
+      accept(socket);
+    });
+    server.once('error', (error: NodeJS.ErrnoException) => {
+      const what = address.type === 'unix' ? `Failed to bind socket to ${address.path}` : `Failed to bind socket`;
+      reject(new Error(`${what}: ${errorText(error)}`));
+    });
+    server.listen(address.type === 'unix' ? { path: address.path } : { host: address.host === '' ? '0.0.0.0' : address.host, port: portNumber(address.port) ?? 0 }, () => {
+      const bound = server.address();
+      resolve({ bound: typeof bound === 'object' && bound !== null ? bound : undefined, close: () => server.close() });
+    });
+  });
+}

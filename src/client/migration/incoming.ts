@@ -1,0 +1,186 @@
+/**
+ * The destination's side. Source: QEMU's migration/migration.c: qmp_migrate_incoming(), process_incoming_migration_co(),
+ * process_incoming_migration_bh(); migration/savevm.c: qemu_loadvm_state().
+ *
+ * The virtual machine is started only after the source's `commit`. A stream that ends or is damaged before leaves it unstarted
+ * for good, and the source is told.
+ */
+import type { Socket } from 'node:net';
+import type { AddressInfo } from 'node:net';
+import { QmpError } from '../qmp/error.js';
+import type { Json } from '../qmp/json-parser.js';
+import { errorText } from './error-text.js';
+import { RUN_STATES, isLive } from '../vm/run-state.js';
+import type { RunState } from '../vm/run-state.js';
+import type { MigrationAddress } from './address.js';
+import { inheritedSocket, listen } from './address.js';
+import { BigLock } from './big-lock.js';
+import { Channel, ChannelError } from './channel.js';
+import { DeviceLoader } from './vfio-load.js';
+import { loadRam } from './ram-load.js';
+import type { MigrationContext } from './outgoing-run.js';
+import { MigrationState } from './state.js';
+import type { StreamConfiguration } from './stream.js';
+import { StreamError } from './stream.js';
+import { parseJson, StreamReader } from './stream-reader.js';
+import { StreamWriter } from './stream-writer.js';
+
+export interface IncomingOptions {
+  /** Whether the machine is started after the migration; `cont` and `stop` change it meanwhile. */
+  readonly autostart: () => boolean;
+  /** A failed load ends the process. */
+  readonly exit: (status: number) => void;
+  readonly onFault: (error: unknown) => void;
+}
+
+export class IncomingMigration {
+  readonly state: MigrationState;
+  readonly #context: MigrationContext;
+  readonly #options: IncomingOptions;
+  readonly #lock: BigLock;
+  #started = false;
+  #exitOnError = true;
+  #bound: AddressInfo | undefined;
+  #loaders: (DeviceLoader | undefined)[] = [];
+
+  constructor(context: MigrationContext, options: IncomingOptions) {
+    const { vm, capabilities, loop } = context;
+    this.#context = context;
+    this.#options = options;
+    this.#lock = new BigLock(loop);
+    this.state = new MigrationState((status) => {
+      if (capabilities.has('events')) vm.environment.event('MIGRATION', { status });
+    });
+  }
+
+  /** qmp_migrate_incoming(), and -incoming. Throws QmpError. `parse` is called where a migration may come at all. */
+  async listen(parse: () => MigrationAddress, exitOnError = true): Promise<void> {
+    const { vm } = this.#context;
+    if (this.#started) throw new QmpError('The incoming migration has already been started');
+    if (vm.state !== 'inmigrate') throw new QmpError("'-incoming' was not specified on the command line");
+    this.#exitOnError = exitOnError;
+    const address = parse();
+    if (this.state.is('none')) this.state.begin();
+    const accept = (socket: Socket): void => void this.#run(new Channel(socket)).catch(this.#options.onFault);
+    if (address.type === 'fd') accept(inheritedSocket(address.name));
+    else {
+      try {
+        this.#bound = (await listen(address, accept)).bound;
+      } catch (error) {
+        throw new QmpError((error as Error).message);
+      }
+    }
+    this.#started = true;
+  }
+
+  /** fill_destination_migration_info() */
+  info(): { [key: string]: Json } {
+    const { status, error } = this.state;
+    if (status === 'none') return {};
+    const bound = this.#bound;
+    const socket = bound === undefined ? {} : { 'socket-address': [{ port: String(bound.port), host: bound.address, type: 'inet' }] };
+    return { ...socket, status, ...(error === undefined ? {} : { 'error-desc': error }) };
+  }
+
+  async #run(channel: Channel): Promise<void> {
+    const { steps } = this.#context;
+    this.state.set('setup', 'active');
+    const answer = new StreamWriter(channel, () => undefined);
+    let state: RunState;
+    try {
+      state = await this.#load(channel, answer);
+    } catch (error) {
+      await this.#fail(error, channel, answer);
+      return;
+    }
+    await steps.reach('load_vm_start');
+    await this.#lock.hold(() => this.#start(state));
+    // A source that is gone by now cannot change anything.
+    await answer.record('started').catch(() => undefined);
+    this.state.set('active', 'completed');
+    await steps.reach('load_cleanup');
+    await this.#lock.hold(() => this.#cleanup());
+    channel.close();
+  }
+
+  /** Everything up to and with the source's commit. Rejects with StreamError, ChannelError, VfioError, Errno. */
+  async #load(channel: Channel, answer: StreamWriter): Promise<RunState> {
+    const { vm, steps } = this.#context;
+    const reader = new StreamReader(channel);
+    await reader.preamble();
+    const first = await reader.next();
+    if (first.name !== 'configuration') throw new StreamError('Configuration section missing');
+    this.#configure(parseJson<StreamConfiguration>(first.payload));
+    await steps.reach('load_setup');
+    await this.#lock.hold(() => {
+      for (const loader of this.#loaders) loader?.setup();
+    });
+    await steps.reach('load');
+    let state: RunState = 'running';
+    for (let ended = false; !ended;) {
+      const { name, payload } = await reader.next();
+      switch (name) {
+        case 'ram': loadRam(vm.ram, payload); break;
+        case 'deviceData': await DeviceLoader.of(this.#loaders, payload).data(payload); break;
+        case 'deviceConfig': DeviceLoader.of(this.#loaders, payload).config(payload); break;
+        case 'runState': state = parseRunState(payload); break;
+        case 'switchoverStart': break;
+        case 'end': ended = true; break;
+        default: throw new StreamError(`Unexpected record ${name}`);
+      }
+    }
+    await answer.record('ready');
+    const { name } = await reader.next();
+    if (name !== 'commit') throw new StreamError(`Unexpected record ${name}`);
+    return state;
+  }
+
+  #configure({ ram, devices }: StreamConfiguration): void {
+    const { vm } = this.#context;
+    if (ram !== vm.ram.size) throw new StreamError(`Size mismatch: mdevsim.ram: 0x${ram.toString(16)} != 0x${vm.ram.size.toString(16)}`);
+    if (!Array.isArray(devices)) throw new StreamError('Configuration section has no devices');
+    this.#loaders = devices.map((sectionId) => {
+      if (sectionId === null) return undefined;
+      const device = vm.devices.find((one) => one.sectionId === sectionId);
+      if (device?.migration === undefined) throw new StreamError(`Unknown savevm section or instance '${sectionId}' 0`);
+      return new DeviceLoader(device, device.migration);
+    });
+  }
+
+  /** process_incoming_migration_bh() */
+  #start(state: RunState): void {
+    const { vm } = this.#context;
+    if (!isLive(state)) vm.setState(state);
+    else if (this.#options.autostart()) vm.start();
+    else vm.setState('paused');
+  }
+
+  async #fail(error: unknown, channel: Channel, answer: StreamWriter): Promise<void> {
+    const { vm } = this.#context;
+    const message = error instanceof Error ? error.message : String(error);
+    const errno = (error as { errno?: unknown }).errno;
+    const reason = typeof errno === 'number' ? errorText(error) : error instanceof ChannelError ? 'Input/output error' : 'Invalid argument';
+    vm.environment.log('error', message);
+    vm.environment.log('error', `load of migration failed: ${reason}`);
+    await this.#lock.hold(() => {
+      this.state.setError(`load of migration failed: ${reason}`);
+      this.state.set('active', 'failed');
+      this.#cleanup();
+    });
+    await answer.record('refused', Buffer.from(message)).catch(() => undefined);
+    channel.close();
+    if (this.#exitOnError) this.#options.exit(1);
+  }
+
+  /** load_cleanup of every device. */
+  #cleanup(): void {
+    for (const loader of this.#loaders) loader?.cleanup();
+  }
+}
+
+function parseRunState(payload: Uint8Array): RunState {
+  const { state } = parseJson<{ state: unknown }>(payload);
+  const known = RUN_STATES.find((one) => one === state);
+  if (known === undefined) throw new StreamError(`Unknown savevm run state ${String(state)}`);
+  return known;
+}

@@ -1,0 +1,42 @@
+/** One device of an incoming migration. Source: QEMU's hw/vfio/migration.c: vfio_load_setup() ... vfio_load_cleanup(). */
+import { VFIO_DEVICE_STATE_RESUMING } from '../../abi/vfio.js';
+import type { VfioMigration, VfioPciDevice } from '../vm/device.js';
+import { deviceRecordStruct, StreamError } from './stream.js';
+
+export class DeviceLoader {
+  readonly #device: VfioPciDevice;
+  readonly #migration: VfioMigration;
+
+  constructor(device: VfioPciDevice, migration: VfioMigration) {
+    this.#device = device;
+    this.#migration = migration;
+  }
+
+  /** Whom a record is for. Throws StreamError. */
+  static of(loaders: readonly (DeviceLoader | undefined)[], payload: Uint8Array): DeviceLoader {
+    if (payload.length < deviceRecordStruct.size) throw new StreamError('Device record is too short');
+    const { device } = deviceRecordStruct.decode(payload);
+    const loader = loaders[device];
+    if (loader === undefined) throw new StreamError(`Unknown savevm section ${device}`);
+    return loader;
+  }
+
+  /** vfio_load_setup(). Throws VfioError. */
+  setup(): void {
+    this.#migration.setState(VFIO_DEVICE_STATE_RESUMING, this.#migration.deviceState);
+  }
+
+  /** vfio_load_state() of DEV_DATA_STATE. Rejects with Errno. */
+  data(payload: Uint8Array): Promise<void> {
+    return this.#migration.write(payload.subarray(deviceRecordStruct.size));
+  }
+
+  /** vfio_load_state() of DEV_CONFIG_STATE. Throws VfioError. */
+  config(payload: Uint8Array): void {
+    this.#device.loadConfig(payload.slice(deviceRecordStruct.size));
+  }
+
+  cleanup(): void {
+    this.#migration.closeData();
+  }
+}
