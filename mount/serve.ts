@@ -20,6 +20,8 @@ class Loop {
   readonly #poll: AdaptivePoll;
   /** While asking through the event loop: until when. */
   #askUntil: number | undefined = undefined;
+  /** #askAgain() is due in the next turn of the event loop. */
+  #askDue = false;
 
   constructor(session: Session, channel: Channel, poll: AdaptivePoll) {
     this.#session = session;
@@ -71,7 +73,7 @@ class Loop {
     if (this.#session.pendingCount > 0) {
       // Asynchronous handlers need the event loop to go on: ask between its turns.
       this.#askUntil = until;
-      setImmediate(this.#askAgain);
+      this.#askLater();
       return 0;
     }
     do {
@@ -85,14 +87,20 @@ class Loop {
     return 0;
   }
 
+  #askLater(): void {
+    if (!this.#askDue) setImmediate(this.#askAgain);
+    this.#askDue = true;
+  }
+
   readonly #askAgain = (): void => {
+    this.#askDue = false;
     if (this.#askUntil === undefined || this.#session.ended) return;
     const size = this.#receive();
     if (size > 0) {
       this.#came();
       this.#work(size);
     } else if (now() < this.#askUntil) {
-      setImmediate(this.#askAgain);
+      this.#askLater();
     } else {
       this.#askUntil = undefined;
       this.#poll.wasted(now());

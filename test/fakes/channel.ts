@@ -66,6 +66,11 @@ export class FakeKernel implements Channel {
     return this.request(26, 0, fuse_init_in.encode({ major, minor, max_readahead: 131072, flags }));
   }
 
+  /** The channel became readable. */
+  wake(): void {
+    this.#callback?.();
+  }
+
   /** As umount: the next read gives ENODEV. */
   unmount(): void {
     this.#gone = true;
