@@ -5,6 +5,7 @@ const cMount = bind('mount', 'int', ['string', 'string', 'string', 'ulong', 'str
 const cUmount2 = bind('umount2', 'int', ['string', 'int']);
 const cUnshare = bind('unshare', 'int', ['int']);
 const cSetns = bind('setns', 'int', ['int', 'int']);
+const cChroot = bind('chroot', 'int', ['string']);
 
 export const MS_RDONLY = 1;
 export const MS_NOSUID = 2;
@@ -38,6 +39,11 @@ export async function umountAsync(target: string, flags = MNT_DETACH): Promise<v
 /** For the calling thread, which is the one that later calls execve(). CLONE_NEWUSER needs a process with one thread. */
 export function unshare(flags: number): void {
   check(cUnshare(flags), 'unshare');
+}
+
+/** For the calling thread when that has unshared its mount namespace. The working directory stays where it was. */
+export function chroot(dir: string): void {
+  check(cChroot(dir), `chroot ${dir}`);
 }
 
 export function setns(fd: number, type: number): void {

@@ -37,6 +37,7 @@ export function stdioFlags(): StdioFlags {
 
 /** Makes `fds` and stdio survive execve(), with stdio's flags (O_NONBLOCK) as they were at the start. */
 export function passOn(fds: readonly number[], stdio: StdioFlags): void {
-  for (const fd of [...stdio.keys(), ...fds]) setCloseOnExec(fd, false);
+  // What is not open any more was not the caller's: a module loader's socket, for one.
+  for (const fd of [...stdio.keys(), ...fds]) if (openFlags(fd) !== undefined) setCloseOnExec(fd, false);
   for (const [fd, flags] of stdio) if (openFlags(fd) !== flags) setOpenFlags(fd, flags);
 }

@@ -7,6 +7,7 @@ import { CLONE_NEWNS, mount, MS_REC, MS_SLAVE, unshare } from '../../sys/mount.j
 import { CliError, describe } from '../errors.js';
 import { findCommand } from './command.js';
 import { passOn } from './inherit.js';
+import { enterMountedRoot } from './root.js';
 import type { StdioFlags } from './inherit.js';
 
 /** Set for the second start, inside the user namespace. */
@@ -35,7 +36,7 @@ export function needFuse(): void {
 export function enterMountNamespace(fds: readonly number[], stdio: StdioFlags): void {
   try {
     unshare(CLONE_NEWNS);
-    mount(null, '/', null, MS_REC | MS_SLAVE);
+    keepMountsInside();
     return;
   } catch (error) {
     if (!isErrno(error, 'EPERM') && !isErrno(error, 'EACCES')) {
@@ -48,4 +49,14 @@ export function enterMountNamespace(fds: readonly number[], stdio: StdioFlags): 
   passOn(fds, stdio);
   const again = [process.execPath, ...process.execArgv, ...process.argv.slice(1)];
   exec(findCommand('unshare'), ['unshare', ...UNSHARE, '--', ...again], { ...process.env, [INSIDE]: '1' });
+}
+
+/** What is mounted from now on is not seen outside of this namespace. */
+function keepMountsInside(): void {
+  try {
+    mount(null, '/', null, MS_REC | MS_SLAVE);
+  } catch (error) {
+    if (!isErrno(error, 'EINVAL')) throw error;
+    enterMountedRoot();
+  }
 }
