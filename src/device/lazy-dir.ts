@@ -104,10 +104,10 @@ export class LazyDir extends Dir {
 
   /** sysfs_notify(): wakes those who poll the attribute; `path` may lead into a subdirectory. */
   notify(path: string): void {
-    const [name = '', ...rest] = path.split('/');
-    const node = this.#live?.get(name);
+    const slash = path.indexOf('/');
+    const node = this.#live?.get(slash < 0 ? path : path.slice(0, slash));
     if (node instanceof AttributeNode) node.notify();
-    else if (node instanceof LazyDir) node.notify(rest.join('/'));
+    else if (node instanceof LazyDir && slash >= 0) node.notify(path.slice(slash + 1));
   }
 
   /**
