@@ -7,6 +7,7 @@ import { openPidfd } from '../sys/process.js';
 import { watchReadable } from '../sys/watch.js';
 import { lineSink, onTrace, parseCategories } from '../trace/trace.js';
 import { CliError, describe, EXIT_USAGE } from './errors.js';
+import { isLabFileError, labFile } from './lab-file.js';
 import type { LabRequest } from './options.js';
 
 export interface ServeRequest extends LabRequest {
@@ -40,13 +41,17 @@ function whenGone(pid: number, callback: () => void): void {
 
 async function makeLab(dir: string, request: ServeRequest): Promise<Lab> {
   try {
+    const file = await labFile(request.config);
     return await Lab.mount(dir, {
-      drivers: request.driver, devices: request.mdev,
+      ...(file ?? { drivers: request.driver }), devices: [...(file?.devices ?? []), ...request.mdev],
       ...(request.blocker === undefined ? {} : { blocker: request.blocker }),
-      ...(request.kernel === undefined ? {} : { kernel: request.kernel }), xattrs: request.xattrs === true,
+      ...(request.kernel === undefined ? {} : { kernel: request.kernel }),
+      ...(request.xattrs === undefined ? {} : { xattrs: request.xattrs }),
     });
   } catch (error) {
-    throw new CliError(error instanceof MountError ? error.message : `the lab could not be made: ${describe(error)}`);
+    if (error instanceof CliError) throw error;
+    const plain = error instanceof MountError || isLabFileError(error);
+    throw new CliError(plain ? error.message : `the lab could not be made: ${describe(error)}`);
   }
 }
 

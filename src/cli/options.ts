@@ -84,6 +84,8 @@ export const parseSlots = (text: string): number => parseCount(text, '--slots', 
 
 /** Options with which a lab is made; shared by `mount` and `run`. */
 export interface LabRequest {
+  /** A lab file, as the user named it. Then `driver` is empty; `mdev` adds devices, and the others overrule the file. */
+  readonly config?: string;
   readonly driver: readonly DriverRequest[];
   readonly mdev: readonly MdevRequest[];
   readonly blocker?: PolicyName;
@@ -102,7 +104,7 @@ export function labArguments(request: LabRequest): string[] {
       '--mdev', `${type}${uuid === undefined ? '' : `,uuid=${uuid}`}${parent === undefined ? '' : `,parent=${parent}`}`,
     ]),
   ];
-  for (const key of ['blocker', 'kernel', 'trace'] as const) {
+  for (const key of ['config', 'blocker', 'kernel', 'trace'] as const) {
     const value = request[key];
     if (value !== undefined) args.push(`--${key}`, value);
   }

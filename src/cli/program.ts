@@ -8,6 +8,7 @@ import { declareVmm } from './vmm-command.js';
 
 /** Options as commander collects them. */
 interface LabOptions {
+  config?: string;
   driver?: DriverRequest[];
   mdev?: MdevRequest[];
   blocker?: PolicyName;
@@ -34,6 +35,8 @@ function many<T>(parse: (text: string) => T): (text: string, before: T[] | undef
 
 function labOptions(command: Command): Command {
   return command
+    .option('--config <file>',
+      'make the lab that this file describes (docs/lab-file.md); --mdev adds to it, other options overrule it')
     .option(
       '--driver <name[=parents][,features=WORDS]>',
       'load a driver, with that many parent devices; WORDS are the migration features that its devices have, '
@@ -47,8 +50,17 @@ function labOptions(command: Command): Command {
     .option('--xattrs', 'files can have extended attributes, as in the kernel; makes each "echo >" one request longer');
 }
 
-const labRequest = ({ driver, mdev, blocker, kernel, trace, xattrs }: LabOptions): LabRequest => ({
-  driver: driver ?? [{ name: 'mtty', parents: 1 }], mdev: mdev ?? [],
+function labRequest(options: LabOptions): LabRequest {
+  const { config, driver } = options;
+  if (config === undefined) return { ...chosen(options), driver: driver ?? [{ name: 'mtty', parents: 1 }] };
+  if (driver !== undefined) {
+    throw new CliError('--driver cannot be combined with --config: name the drivers in the file', EXIT_USAGE);
+  }
+  return { ...chosen(options), config };
+}
+
+const chosen = ({ mdev, blocker, kernel, trace, xattrs }: LabOptions): LabRequest => ({
+  driver: [], mdev: mdev ?? [],
   ...(blocker === undefined ? {} : { blocker }), ...(kernel === undefined ? {} : { kernel }),
   ...(trace === undefined ? {} : { trace }),
   ...(xattrs === undefined ? {} : { xattrs }),
@@ -81,27 +93,33 @@ export function createProgram(version: string): Command {
     .usage('[--lab DIR | options] -- COMMAND [ARGS...]')
     .argument('<command...>', 'the program and its arguments')
     .option('--lab <dir>', 'use a lab that is mounted there, instead of a new one that ends with the command')
-    .option('--slots <n>', 'how many files the lab can open in the program at a time: VFIO devices and data streams',
-      value(parseSlots), DEFAULT_SLOTS)
+    .option('--slots <n>',
+      `how many files the lab can open in the program at a time: VFIO devices and data streams (default: ${DEFAULT_SLOTS})`,
+      value(parseSlots))
     .passThroughOptions()
     .addHelpText('after', "\nExample:\n  mdevsim run --mdev mtty-1,uuid=$(uuidgen) -- bash")
-    .action(async (argv: string[], options: LabOptions & { lab?: string; slots: number }, command: Command) => {
-      const ofNewLabs = ['driver', 'mdev', 'blocker', 'kernel', 'trace', 'xattrs'] as const;
+    .action(async (argv: string[], options: LabOptions & { lab?: string; slots?: number }, command: Command) => {
+      const ofNewLabs = ['config', 'driver', 'mdev', 'blocker', 'kernel', 'trace', 'xattrs'] as const;
       const given = ofNewLabs.find((name) => command.getOptionValueSource(name) === 'cli');
       if (options.lab !== undefined && given !== undefined) {
         throw new CliError(`--${given} is for a new lab; it cannot be combined with --lab`, EXIT_USAGE);
       }
       const { run } = await import('./run.js');
       const lab = options.lab === undefined ? {} : { lab: options.lab };
-      await run(argv, { ...labRequest(options), slots: options.slots, ...lab });
+      const slots = options.slots === undefined ? {} : { slots: options.slots };
+      await run(argv, { ...labRequest(options), ...slots, ...lab });
     });
 
   program.command('list')
     .description('List the devices of all labs that are mounted here.')
     .option('--lab <dir>', 'only this lab')
     .option('--json', 'as JSON')
+    .option('--as-config', 'as a lab file, from which mount --config makes the same lab again')
     .addHelpText('after', '\nExample:\n  mdevsim list --json')
-    .action(async (options: { lab?: string; json?: boolean }) => (await import('./list.js')).list(options));
+    .action(async (options: { lab?: string; json?: boolean; asConfig?: boolean }) => {
+      if (options.asConfig === true) (await import('./list-config.js')).listAsConfig(options);
+      else (await import('./list.js')).list(options);
+    });
 
   program.command('umount')
     .description('Unmount a lab, also one whose server has died.')
@@ -109,10 +127,10 @@ export function createProgram(version: string): Command {
     .addHelpText('after', '\nExample:\n  mdevsim umount /tmp/lab')
     .action(async (dir: string) => (await import('./umount.js')).unmountLab(dir));
 
+  declareVmm(program);
+
   for (const command of program.commands) command.exitOverride().configureOutput(program.configureOutput());
   return program;
 }
 
 export { CommanderError };
-  declareVmm(program);
-

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { resetSignals } from '../sys/become.js';
 import { attempt } from './errors.js';
+import { labFile } from './lab-file.js';
 import { LAB_VARIABLE, needLab } from './labs.js';
 import type { LabRequest } from './options.js';
 import { applyOverlay } from './run/apply.js';
@@ -12,11 +13,13 @@ import { inheritedFds, passOn, stdioFlags } from './run/inherit.js';
 import { DEV_RULES, SYS_RULES } from './run/overlay.js';
 import { enterMountNamespace, needFuse } from './run/privilege.js';
 import { startServer } from './run/server.js';
+import { DEFAULT_SLOTS } from './run/slot-numbers.js';
 import { openSlots } from './run/slots.js';
 
 export interface RunRequest extends LabRequest {
   readonly lab?: string;
-  readonly slots: number;
+  /** Default: what the lab file says, else DEFAULT_SLOTS. */
+  readonly slots?: number;
 }
 
 /** Returns only by throwing. Everything after the server's start is synchronous. */
@@ -25,11 +28,12 @@ export async function run(argv: readonly string[], request: RunRequest): Promise
   const stdio = stdioFlags();
   const file = findCommand(argv[0] ?? '');
   const mounted = request.lab === undefined ? undefined : needLab(request.lab);
+  const slots = request.slots ?? (await labFile(request.config))?.slots ?? DEFAULT_SLOTS;
   if (mounted === undefined) needFuse();
   enterMountNamespace(fds, stdio);
   const lab = mounted ?? mkdtempSync(join(tmpdir(), 'mdevsim-'));
   if (mounted === undefined) await startServer(lab, request);
-  attempt('the slots could not be opened', () => openSlots(lab, request.slots));
+  attempt('the slots could not be opened', () => openSlots(lab, slots));
   attempt('/sys could not be laid out', () => applyOverlay(join(lab, 'sys'), '/sys', SYS_RULES));
   attempt('/dev could not be laid out', () => applyOverlay(join(lab, 'dev'), '/dev', DEV_RULES));
   // The working directory may be below what has been covered just now.

@@ -9,6 +9,7 @@ import { MdevCore } from '../mdev/core.js';
 import type { VfioKernel } from '../vfio/kernel-profile.js';
 import { parseMigrationFeatures } from '../vfio/migration-features.js';
 import { Vfio } from '../vfio/registrar.js';
+import type { Report, SetupPath } from './setup.js';
 
 /** include/linux/miscdevice.h: VFIO_MINOR. */
 const VFIO_MINOR = 196;
@@ -34,20 +35,39 @@ export interface LabConfiguration {
   readonly kernel?: VfioKernel;
   /** VFIO_MIGRATION_* flags of new devices; default all that their driver can do. */
   readonly migrationFlags?: number;
+  /** For who runs programs on it: how many slots to open. The lab only tells it on. */
+  readonly slots?: number;
 }
 
-/** Throws RangeError, with a sentence for the user, for an unknown driver, type or migration feature. */
-export function buildMachine({ drivers = [{ name: 'mtty' }], blocker, kernel, migrationFlags }: LabConfiguration): MdevCore {
+/**
+ * What is wrong goes to `report`: RangeError, with a sentence for the user, for an unknown driver, type or migration feature, and
+ * EEXIST for a driver that is named twice. Without `report` it is thrown.
+ */
+export function buildMachine(configuration: LabConfiguration, report: Report = thrown): MdevCore {
+  const { drivers = [{ name: 'mtty' }], blocker, kernel, migrationFlags } = configuration;
   const machine = new Machine();
   const vfio = new Vfio(kernel === undefined ? {} : { kernel });
   registerMisc(machine, { name: 'vfio', minor: VFIO_MINOR, nodename: 'vfio/vfio', mode: 0o666, open: vfio.openContainer });
   registerMisc(machine, { name: 'iommu', minor: IOMMU_MINOR, mode: 0o660, open: () => new IommufdFile() });
   const core = new MdevCore(machine, vfio);
-  for (const request of drivers) load(core, request, { blocker, migrationFlags });
+  for (const [index, request] of drivers.entries()) {
+    try {
+      load(core, request, { blocker, migrationFlags }, (type, error) => report(['drivers', index, 'types', type], error));
+    } catch (error) {
+      report(['drivers', index], error);
+    }
+  }
   return core;
 }
 
-function load(core: MdevCore, { name, parents, features, types = {} }: DriverRequest, defaults: DriverOptions): void {
+function thrown(_path: SetupPath, error: unknown): never {
+  throw error;
+}
+
+function load(
+  core: MdevCore, { name, parents, features, types = {} }: DriverRequest, defaults: DriverOptions,
+  report: (type: string, error: unknown) => void,
+): void {
   const typeMigrationFlags: Record<string, number> = {};
   for (const [type, special] of Object.entries(types)) {
     if (special.features !== undefined) typeMigrationFlags[type] = parseMigrationFeatures(special.features);
@@ -56,6 +76,7 @@ function load(core: MdevCore, { name, parents, features, types = {} }: DriverReq
   const driver = createDriver(name, { ...defaults, migrationFlags, typeMigrationFlags });
   const { parents: [first] } = core.registerDriver(driver, parents);
   const known = first?.ops.types.map((type) => type.name) ?? [];
-  const unknown = Object.keys(types).find((type) => !known.includes(type));
-  if (unknown !== undefined) throw new RangeError(`driver ${name} has no type ${unknown}: there are ${known.join(', ')}`);
+  for (const type of Object.keys(types)) {
+    if (!known.includes(type)) report(type, new RangeError(`driver ${name} has no type ${type}: there are ${known.join(', ')}`));
+  }
 }

@@ -9,32 +9,25 @@
  * The lab is served by this process's event loop: never touch the mount with synchronous calls (fs.readFileSync) from the
  * same process, they would wait for themselves. Use the device's own methods, fs.promises, or another process.
  */
-import { randomUUID } from 'node:crypto';
-import { Errno } from '../abi/errno.js';
 import type { Mount, MountOptions, MountStats } from '../../mount/mount.js';
 import { mountTree } from '../../mount/mount.js';
 import type { MdevCore } from '../mdev/core.js';
 import type { MdevDevice } from '../mdev/device.js';
-import type { MdevType } from '../mdev/type.js';
 import { readAttribute, writeAttribute } from './attributes.js';
 import { buildMachine } from './build.js';
 import type { LabConfiguration } from './build.js';
 import { LabDevice, watchDevice } from './device.js';
 import { LabEvents } from './events.js';
 import type { LabEventOf, LabEventType, LabListener } from './events.js';
+import { settingsOf, showSettings } from './settings-file.js';
+import { allTypes, createDevice, setUpDevices } from './setup.js';
+import type { DeviceRequest, DeviceSetup, Report, SetupProblem } from './setup.js';
 
 export interface LabOptions extends LabConfiguration, MountOptions {
   /** Devices to create before the lab is mounted. */
-  readonly devices?: readonly DeviceRequest[];
-}
-
-export interface DeviceRequest {
-  /** `mtty-1` */
-  readonly type: string;
-  /** Default: a random one. */
-  readonly uuid?: string;
-  /** Name of the parent, `mtty1`. Default: the first parent that has the type. */
-  readonly parent?: string;
+  readonly devices?: readonly DeviceSetup[];
+  /** Makes one error of all that the machine refused; default: the first one's. A lab file has it (config/load.ts). */
+  readonly explain?: (problems: readonly SetupProblem[]) => Error;
 }
 
 export interface TypeInfo {
@@ -62,9 +55,15 @@ export class Lab {
    * Errno or RangeError (unknown driver or type, a UUID that exists, none available).
    */
   static async mount(dir: string, options: LabOptions = {}): Promise<Lab> {
-    const core = buildMachine(options);
+    const problems: SetupProblem[] = [];
+    const report: Report = (path, error) => void problems.push({ path, error });
+    const core = buildMachine(options, report);
+    // Without its drivers every device would be one more error.
+    if (problems.length === 0) await setUpDevices(core, options.devices ?? [], report);
+    const [first] = problems;
+    if (first !== undefined) throw options.explain?.(problems) ?? first.error;
+    showSettings(core, settingsOf(options, options.xattrs));
     const events = new LabEvents();
-    for (const request of options.devices ?? []) create(core, request);
     const lab = new Lab(core, events, await mountTree(core.machine.tree, dir, options));
     lab.#watch();
     return lab;
@@ -103,7 +102,7 @@ export class Lab {
 
   /** Throws ENODEV (no such type or parent), EINVAL (not a UUID), EEXIST, ENOSPC. */
   createDevice(request: DeviceRequest): LabDevice {
-    return this.#deviceOf(create(this.#core, request));
+    return this.#deviceOf(createDevice(this.#core, request));
   }
 
   /** The device with that UUID, in any case; undefined where there is none. */
@@ -166,19 +165,4 @@ export class Lab {
     this.#devices.set(mdev.uuid, made);
     return made;
   }
-}
-
-function allTypes(core: MdevCore): MdevType[] {
-  return [...core.registrations.values()].flatMap(({ parents }) => parents.flatMap(({ types }) => [...types.values()]));
-}
-
-function create(core: MdevCore, { type, uuid = randomUUID(), parent }: DeviceRequest): MdevDevice {
-  const types = allTypes(core);
-  const found = types.find((one) => one.name === type && (parent === undefined || one.parent.name === parent));
-  if (found !== undefined) return core.create(found, uuid);
-  const known = [...new Set(types.map(({ name }) => name))].join(', ');
-  const parents = [...new Set(types.map((one) => one.parent.name))].join(', ');
-  throw new Errno('ENODEV', parent === undefined
-    ? `no type ${type}: there are ${known}`
-    : `no type ${type} on a parent ${parent}: there are ${known} on ${parents}`);
 }

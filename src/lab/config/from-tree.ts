@@ -1,0 +1,109 @@
+/**
+ * labFileOf(): a running lab as a lab file's content, read from its mounted tree as any program could. Never on a lab that this
+ * process serves.
+ *
+ * What comes out is what would make the same lab again: devices in the order of their groups, with their policies, faults,
+ * features and attributes where these differ from what a new device has. What a client does at the moment (an open device, a
+ * running migration) is no part of it.
+ */
+import { readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs';
+import { basename, join } from 'node:path';
+import { SETTINGS_FILE } from '../settings-file.js';
+import type { LabSettings } from '../settings-file.js';
+import { ALL_MIGRATION_FEATURES, migrationFeatureWords } from '../../vfio/migration-features.js';
+
+type Entry = Record<string, unknown>;
+
+export interface LabFileData extends Entry {
+  readonly devices: readonly Entry[];
+}
+
+const read = (path: string): string => readFileSync(path, 'utf8').replace(/\n$/, '');
+
+function readIfThere(path: string): string | undefined {
+  try {
+    return read(path);
+  } catch {
+    return undefined;
+  }
+}
+
+/** Numbers as a person would write them; anything else stays text. */
+const plain = (text: string): string | number => (/^(0|[1-9]\d{0,14})$/.test(text) ? Number(text) : text);
+
+const lines = (text: string | undefined): string[][] =>
+  (text === undefined || text === 'off' ? [] : text.split('\n').map((line) => line.split(' ')));
+
+/** Entry of a mapping, left out where there is nothing to say. */
+const unlessEmpty = (key: string, value: Entry): Entry => (Object.keys(value).length === 0 ? {} : { [key]: value });
+
+function faultsOf(knobs: string): Entry {
+  const knob = (name: string): string | undefined => readIfThere(join(knobs, name));
+  const delay = Object.fromEntries(lines(knob('delay')).map(([state = '', ms]) => [state, Number(ms)]));
+  const fail = Object.fromEntries(lines(knob('fail')).map(([state = '', errno, times, error]) =>
+    [state, { errno, times: Number(times), ...(error === undefined ? {} : { error: true }) }]));
+  const [streamFail] = lines(knob('stream_fail'));
+  const [streamCut] = lines(knob('stream_cut'));
+  const size = Number(knob('state_size') ?? 0);
+  const rate = Number(knob('dirty_rate') ?? 0);
+  return {
+    ...unlessEmpty('delay', delay),
+    ...unlessEmpty('fail', fail),
+    ...(streamFail === undefined ? {} : { stream_fail: { byte: Number(streamFail[0]), errno: streamFail[1] } }),
+    ...(streamCut === undefined ? {} : { stream_cut: Number(streamCut[0]) }),
+    ...(size === 0 ? {} : { state_size: size }),
+    ...(rate === 0 ? {} : { dirty_rate: rate }),
+  };
+}
+
+/** The kernel's own, or none of a device's settings. */
+const IGNORED = new Set(['uevent', 'power', 'vfio-dev', 'remove']);
+const READ_AND_WRITE = 0o600;
+
+/** Attributes that can be read and written; `migration_block` only where it is set. */
+function attributesOf(dir: string, prefix = ''): Entry {
+  const found: Entry = {};
+  for (const entry of readdirSync(dir, { withFileTypes: true })) {
+    if (prefix === '' && IGNORED.has(entry.name)) continue;
+    const path = join(dir, entry.name);
+    const name = `${prefix}${entry.name}`;
+    if (entry.isDirectory()) Object.assign(found, attributesOf(path, `${name}/`));
+    if (!entry.isFile() || (statSync(path).mode & READ_AND_WRITE) !== READ_AND_WRITE) continue;
+    const value = readIfThere(path);
+    if (value !== undefined && !(name === 'migration_block' && value === '0')) found[name] = plain(value);
+  }
+  return found;
+}
+
+/** What a new device of that type can do. */
+function featuresByDefault({ drivers }: LabSettings, driver: string, type: string): string {
+  const known = drivers.find(({ name, types }) => types?.[type] !== undefined || name === driver);
+  return (known?.types?.[type]?.features ?? known?.features ?? migrationFeatureWords(ALL_MIGRATION_FEATURES)).join(' ');
+}
+
+function deviceOf(lab: string, settings: LabSettings, uuid: string): { readonly group: number; readonly entry: Entry } {
+  const dir = join(lab, 'sys/bus/mdev/devices', uuid);
+  const knobs = join(lab, 'sys/kernel/debug/mdevsim', uuid);
+  const type = basename(readlinkSync(join(dir, 'mdev_type')));
+  const policy = readIfThere(join(knobs, 'blocker'));
+  const features = readIfThere(join(knobs, 'features'));
+  const usual = featuresByDefault(settings, basename(readlinkSync(join(dir, 'driver'))), type);
+  const entry = {
+    type, uuid, parent: readlinkSync(dir).split('/').at(-2) ?? '',
+    ...(policy === undefined || policy === settings.policy ? {} : { policy }),
+    ...(features === undefined || features === usual ? {} : { features: features.split(' ') }),
+    ...unlessEmpty('faults', faultsOf(knobs)),
+    ...unlessEmpty('attributes', attributesOf(dir)),
+  };
+  return { group: Number(basename(readlinkSync(join(dir, 'iommu_group')))), entry };
+}
+
+/** `lab`: where it is mounted. Throws Node's errors. */
+export function labFileOf(lab: string): LabFileData {
+  const settings = JSON.parse(read(join(lab, SETTINGS_FILE))) as LabSettings;
+  const devices = readdirSync(join(lab, 'sys/bus/mdev/devices')).flatMap((uuid) => {
+    // A device may go while we look.
+    try { return [deviceOf(lab, settings, uuid)]; } catch { return []; }
+  });
+  return { ...settings, devices: devices.sort((a, b) => a.group - b.group).map(({ entry }) => entry) };
+}
