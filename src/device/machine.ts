@@ -17,6 +17,8 @@ import { LazyDir, Members } from './lazy-dir.js';
 import type { ModuleDescription } from './module.js';
 import { Module } from './module.js';
 import { relativePath } from './path.js';
+import type { RootDeviceOptions } from './root-device.js';
+import { RootDevice } from './root-device.js';
 import { UeventStream } from './uevent.js';
 
 export class Machine {
@@ -32,7 +34,10 @@ export class Machine {
   readonly #classParent: Dir;
   readonly #busParent: Dir;
   readonly #classes = new Map<string, Class>();
+  readonly #devices: Dir;
   readonly #virtual: DeviceDirs<Device>;
+  /** By path, `/devices/ap`. */
+  readonly #roots = new Map<string, RootDevice>();
   readonly #charDevices: Members<Device>;
   readonly #modules: Members<Module>;
 
@@ -46,7 +51,8 @@ export class Machine {
     this.iommuGroups = new IommuGroups(kernel);
     this.debugfs = kernel.attach(new Dir(tree.allocateInos(1), 'debug', 0o700, 'newest'));
     this.devtmpfs = new Devtmpfs(this.root);
-    this.#virtual = new DeviceDirs<Device>(this.sys.addDir('devices').addDir('virtual'), {
+    this.#devices = this.sys.addDir('devices');
+    this.#virtual = new DeviceDirs<Device>(this.#devices.addDir('virtual'), {
       kind: 'dir',
       inoOf: (device) => device.ino,
       make: (_ino, _name, device) => device.makeDirectory(),
@@ -82,6 +88,24 @@ export class Machine {
     return new Bus(this, this.#busParent, name);
   }
 
+  /** bus_unregister() */
+  removeBus(bus: Bus): void {
+    void this.tree.remove(bus.dir);
+  }
+
+  /** root_device_register(): a new sys/devices/<name>; devices whose directory it is are placed there by addDevice(). */
+  addRootDevice(name: string, options: RootDeviceOptions = {}): RootDevice {
+    const root = new RootDevice(this, this.#devices, name, options);
+    this.#roots.set(root.path, root);
+    return root;
+  }
+
+  /** root_device_unregister(); its devices are gone before. */
+  removeRootDevice(root: RootDevice): void {
+    this.#roots.delete(root.path);
+    void this.tree.remove(root.dir);
+  }
+
   addModule(description: ModuleDescription): Module {
     const module = new Module(this, description);
     this.#modules.add(description.name, module);
@@ -100,11 +124,11 @@ export class Machine {
   }
 
   /**
-   * device_add() of a class device below sys/devices/virtual: everything that shows it, then the uevent. A device inside
-   * another one (mdev, vfio-dev) is shown by that one; `placed` then leaves out the directory.
+   * device_add() of a device below sys/devices/virtual or in a root device: everything that shows it, then the uevent. A
+   * device inside another one (mdev, vfio-dev) is shown by that one; `placed` then leaves out the directory.
    */
   addDevice(device: Device, placed = false): void {
-    if (!placed) this.#virtual.add(virtualPath(device), device.name, device);
+    if (!placed) this.#place(device);
     if (device.devt !== undefined) this.#charDevices.add(charName(device), device);
     this.devtmpfs.add(device);
     if (device.subsystem instanceof Class) device.subsystem.devices.add(device.name, device);
@@ -116,9 +140,20 @@ export class Machine {
     this.devtmpfs.remove(device);
     if (device.subsystem instanceof Class) void device.subsystem.devices.delete(device.name);
     if (device.devt !== undefined) void this.#charDevices.delete(charName(device));
-    const wait = placed ? undefined : this.#virtual.delete(virtualPath(device), device.name);
+    const wait = placed ? undefined : this.#displace(device);
     this.uevents.emit('remove', device);
     return wait;
+  }
+
+  #place(device: Device): void {
+    const root = this.#roots.get(device.directory);
+    if (root === undefined) this.#virtual.add(virtualPath(device), device.name, device);
+    else root.children.add(device.name, device);
+  }
+
+  #displace(device: Device): Promise<void> | undefined {
+    const root = this.#roots.get(device.directory);
+    return root === undefined ? this.#virtual.delete(virtualPath(device), device.name) : root.children.delete(device.name);
   }
 
   #show<T extends object>(parent: Dir, name: string, members: Members<T>): void {

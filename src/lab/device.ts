@@ -133,8 +133,8 @@ class MigrationWatch implements MigrationHooks {
   completed({ from, to }: MigrationWalk): void {
     this.events.emit({ type: 'transition', uuid: this.uuid, from: migrationStateName(from), to: migrationStateName(to) });
   }
-  reset(from: number): void {
-    this.#step(migrationStateName(from), 'RUNNING', true);
+  reset(from: number, to: number): void {
+    this.#step(migrationStateName(from), migrationStateName(to), true);
   }
   dataSizeQueried(): void {
     trace('migration.size', { device: this.uuid });

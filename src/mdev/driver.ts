@@ -1,6 +1,8 @@
 /**
  * MdevDriver: the contract of a driver, as include/linux/mdev.h has it (struct mdev_driver, mdev_parent, mdev_type).
  */
+import type { Driver } from '../device/driver.js';
+import type { Machine } from '../device/machine.js';
 import type { AttributeGroup } from '../sysfs/group.js';
 import type { VfioDeviceOps } from '../vfio/device.js';
 
@@ -44,9 +46,21 @@ export interface MdevInstance {
   remove(): void;
 }
 
+/** What a driver has put into the machine besides its parents. */
+export interface MdevDriverSetup {
+  /** What its parents are bound to, on that driver's bus; without it they belong to the class `parentClass`. */
+  readonly parentDriver?: Driver;
+  /** Takes everything away again, after the parents are gone. */
+  undo(): void;
+}
+
 export interface MdevDriver {
   /** Module and driver name, `mtty`. */
   readonly name: string;
+  /** Name below sys/bus/mdev/drivers where it is not that of the module. */
+  readonly busName?: string;
+  /** Called when the driver is loaded, before its parents are made: buses, root devices, the hardware that it needs. */
+  setUp?(machine: Machine): MdevDriverSetup;
   /** Directory of parent `n` (from 0) below sys/devices, `virtual/mtty/mtty`. */
   parentPath(n: number): string;
   /** Class of the parent device (sys/class/<name>), if it has one. */

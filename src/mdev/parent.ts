@@ -1,10 +1,12 @@
 /** MdevParent: the fake physical device with its types and mdevs. drivers/vfio/mdev/mdev_core.c: mdev_register_parent(). */
 import type { Class } from '../device/class.js';
+import type { Subsystem } from '../device/device.js';
 import { Device } from '../device/device.js';
-import type { Driver } from '../device/driver.js';
+import { Driver } from '../device/driver.js';
 import type { ChildSource } from '../device/lazy-dir.js';
 import { Members } from '../device/lazy-dir.js';
-import { GroupSource, groupSpan, Layout, LayoutSource, sourced } from '../device/layout.js';
+import { GroupSource, groupSpan, Layout, LayoutSource, link, sourced } from '../device/layout.js';
+import { relativePath } from '../device/path.js';
 import type { MdevCore } from './core.js';
 import type { MdevDevice } from './device.js';
 import type { MdevDriver, MdevParentOps } from './driver.js';
@@ -16,7 +18,9 @@ export class MdevParent extends Device {
   readonly driver: Driver;
   readonly name: string;
   readonly directory: string;
-  readonly subsystem: Class;
+  readonly subsystem: Subsystem;
+  /** Its own driver; a parent in a class has none. */
+  readonly bound: Driver | undefined;
   readonly born = Date.now();
   readonly ops: MdevParentOps;
   /** Directories of mdev_supported_types. */
@@ -27,7 +31,7 @@ export class MdevParent extends Device {
   leaving = false;
   readonly #declared: MdevDriver;
 
-  constructor(core: MdevCore, driver: Driver, declared: MdevDriver, number: number, subsystem: Class) {
+  constructor(core: MdevCore, driver: Driver, declared: MdevDriver, number: number, home: Class | Driver) {
     super(core.machine, PARENT.span + groupSpan(declared.parentGroups ?? []));
     const path = declared.parentPath(number).split('/');
     this.core = core;
@@ -35,11 +39,16 @@ export class MdevParent extends Device {
     this.#declared = declared;
     this.name = path.pop() ?? declared.name;
     this.directory = `/devices/${path.join('/')}`;
-    this.subsystem = subsystem;
+    this.bound = home instanceof Driver ? home : undefined;
+    this.subsystem = home instanceof Driver ? home.bus : home;
     this.ops = declared.createParent(number);
     this.types = new Members<MdevType>('dir', (type) => type.ino, (_ino, _name, type) => type.makeDirectory());
     this.children = new Members<MdevDevice>('dir', (mdev) => mdev.ino, (_ino, _name, mdev) => mdev.makeDirectory());
     for (const description of this.ops.types) this.types.add(description.name, new MdevType(this, description));
+  }
+
+  override get driverName(): string | undefined {
+    return this.bound?.name;
   }
 
   override sources(): ChildSource[] {
@@ -53,4 +62,7 @@ export class MdevParent extends Device {
   }
 }
 
-const PARENT: Layout<MdevParent> = new Layout<MdevParent>([sourced('mdev_supported_types', ({ types }) => [types])]);
+const PARENT: Layout<MdevParent> = new Layout<MdevParent>([
+  sourced('mdev_supported_types', ({ types }) => [types]),
+  link('driver', ({ path, bound }) => relativePath(path, bound?.path ?? ''), ({ bound }) => bound !== undefined),
+]);

@@ -9,7 +9,7 @@ import type { Device } from '../device/device.js';
 import type { UeventAction, UeventSource } from '../device/uevent.js';
 import type { MdevCore } from './core.js';
 import { MdevDevice } from './device.js';
-import type { MdevDriver } from './driver.js';
+import type { MdevDriver, MdevDriverSetup } from './driver.js';
 import { unbindDriver } from './lifecycle.js';
 import { MdevParent } from './parent.js';
 import type { MdevType } from './type.js';
@@ -20,7 +20,9 @@ export class MdevRegistration {
   readonly parents: readonly MdevParent[];
   readonly #bound: Driver;
   readonly #module: Module;
-  readonly #className: string;
+  readonly #setup: MdevDriverSetup | undefined;
+  /** Undefined where the parents are on a bus. */
+  readonly #className: string | undefined;
   /** Set when unloading has begun; resolves at its end. */
   #unloading: Promise<void> | undefined = undefined;
   #unloaded = false;
@@ -30,17 +32,21 @@ export class MdevRegistration {
     const { machine, bus } = core;
     this.core = core;
     this.driver = driver;
-    this.#className = driver.parentClass ?? driver.name;
-    this.#bound = new Driver(bus, driver.name, driver.name, detach);
+    this.#bound = new Driver(bus, driver.busName ?? driver.name, driver.name, detach);
     this.#module = machine.addModule({ name: driver.name, version: '0.1', uses: ['vfio', 'mdev'] });
-    bus.drivers.add(driver.name, this.#bound);
-    this.#module.drivers.add(`${bus.name}:${driver.name}`, this.#bound);
+    bus.drivers.add(this.#bound.name, this.#bound);
+    this.#module.drivers.add(`${bus.name}:${this.#bound.name}`, this.#bound);
     this.#emit('add', this.#bound);
-    const parentClass = machine.class(this.#className);
-    this.#emit('add', parentClass);
-    this.parents = Array.from({ length: parents }, (_, n) => new MdevParent(core, this.#bound, driver, n, parentClass));
+    this.#setup = driver.setUp?.(machine);
+    const parentDriver = this.#setup?.parentDriver;
+    this.#className = parentDriver === undefined ? driver.parentClass ?? driver.name : undefined;
+    const home = parentDriver ?? machine.class(driver.parentClass ?? driver.name);
+    if (parentDriver === undefined) this.#emit('add', home);
+    this.parents = Array.from({ length: parents }, (_, n) => new MdevParent(core, this.#bound, driver, n, home));
     for (const parent of this.parents) {
+      parentDriver?.bus.devices.add(parent.name, parent);
       machine.addDevice(parent);
+      parentDriver?.devices.add(parent.name, parent);
       core.parents.add(parent.name, parent);
       this.#emit('change', parent, ['MDEV_STATE=registered']);
       parent.log('MDEV: Registered');
@@ -79,16 +85,24 @@ export class MdevRegistration {
     for (const parent of this.parents) {
       this.#emit('change', parent, ['MDEV_STATE=unregistered']);
       void core.parents.delete(parent.name);
+      void parent.bound?.devices.delete(parent.name);
       void machine.removeDevice(parent);
+      void parent.bound?.bus.devices.delete(parent.name);
     }
-    void bus.drivers.delete(this.driver.name);
+    void bus.drivers.delete(this.#bound.name);
     this.#emit('remove', this.#bound);
-    const parentClass = machine.class(this.#className);
-    machine.removeClass(this.#className);
-    this.#emit('remove', parentClass);
+    if (this.#className !== undefined) this.#removeClass(this.#className);
+    this.#setup?.undo();
     machine.removeModule(this.#module);
     this.#emit('remove', this.#module);
     core.forget(this);
+  }
+
+  #removeClass(name: string): void {
+    const { machine } = this.core;
+    const parentClass = machine.class(name);
+    machine.removeClass(name);
+    this.#emit('remove', parentClass);
   }
 
   #emit(action: UeventAction, source: UeventSource, env: readonly string[] = []): void {

@@ -5,7 +5,7 @@
 import { Errno } from '../abi/errno.js';
 import { VFIO_MIG_GET_PRECOPY_INFO, vfio_precopy_info } from '../abi/vfio.js';
 import type { FileRequest, OpenFile } from '../kernfs/file.js';
-import type { StreamLoader } from './migration-loader.js';
+import type { StateLoader } from './migration-loader.js';
 import type { StreamSource } from './migration-source.js';
 
 /** MigrationHooks.streamLimit() of all hooks together. */
@@ -71,10 +71,10 @@ export class SavingFile extends DataFile implements OpenFile {
 /** From STOP -> RESUMING until the device leaves RESUMING. */
 export class ResumingFile extends DataFile implements OpenFile {
   readonly kind = 'migration-resuming';
-  readonly loader: StreamLoader;
+  readonly loader: StateLoader;
   readonly #limit: StreamLimit;
 
-  constructor(loader: StreamLoader, limit: StreamLimit) {
+  constructor(loader: StateLoader, limit: StreamLimit) {
     super();
     this.loader = loader;
     this.#limit = limit;

@@ -28,8 +28,8 @@ export interface MigrationHooks {
   beforeArc?(from: number, to: number): void;
   afterArc?(from: number, to: number): void;
   completed?(walk: MigrationWalk): void;
-  /** VFIO_DEVICE_RESET, after it took effect. */
-  reset?(from: number): void;
+  /** VFIO_DEVICE_RESET, after it took effect; `to` is RUNNING for all drivers but those that do it wrong. */
+  reset?(from: number, to: number): void;
   /** VFIO_DEVICE_FEATURE_MIG_DATA_SIZE was asked. */
   dataSizeQueried?(): void;
   /**

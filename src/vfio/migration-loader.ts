@@ -14,6 +14,16 @@ export interface LoaderSetup {
   readonly checkHeader: (header: Uint8Array) => void;
 }
 
+/** What a ResumingFile writes into. */
+export interface StateLoader {
+  /** Bytes taken so far. */
+  readonly position: number;
+  /** Returns how many it took; throws the errno of the write. */
+  write(data: Uint8Array): number;
+  /** The whole driver state, when the device leaves RESUMING. Throws the errno that keeps it there. */
+  finish(): Uint8Array;
+}
+
 /** All that a refused write has to take back. */
 interface Progress {
   filled: number;
@@ -28,7 +38,7 @@ interface Progress {
 
 const NOTHING = new Uint8Array(0);
 
-export class StreamLoader {
+export class StreamLoader implements StateLoader {
   /** Bytes taken so far. */
   position = 0;
   readonly #setup: LoaderSetup;

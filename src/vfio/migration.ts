@@ -19,11 +19,12 @@ import type { StreamLimit } from './migration-file.js';
 import { TransitionFailure } from './migration-hooks.js';
 import type { MigrationHooks, MigrationWalk, StreamDirection } from './migration-hooks.js';
 import { StreamLoader } from './migration-loader.js';
+import type { StateLoader } from './migration-loader.js';
 import { StreamSource } from './migration-source.js';
 
 /** A driver's part. All of its state fits into memory; what needs more is generated (MigrationHooks.generatedSize). */
 export interface MigratableDevice {
-  /** Bytes of the state, the same for every device of this type. */
+  /** Bytes of the state as it is now. A stream that is loaded has as many as there are when RESUMING begins. */
   readonly stateSize: number;
   /** The state's first bytes, which PRE_COPY offers (initial_bytes) and which identify a stream. May be empty. */
   header(): Uint8Array;
@@ -33,6 +34,11 @@ export interface MigratableDevice {
   save(): Uint8Array;
   /** Takes over a whole state: on the way out of RESUMING. Throwing leaves the device in RESUMING. */
   load(state: Uint8Array): void;
+  /**
+   * Takes a resuming stream in another way than StreamLoader (which knows generated state and refuses what is too long or too
+   * short); checkHeader() then is not called. Undefined: with StreamLoader after all.
+   */
+  loader?(): StateLoader | undefined;
   /** After every step. */
   entered?(state: number): void;
 }
@@ -45,6 +51,8 @@ export interface MigrationOptions {
   readonly precopyEnd?: 'ENOMSG' | 'empty';
   /** Milliseconds; for tests of the dirty rate. */
   readonly now?: () => number;
+  /** The state that the device begins with; RUNNING, as the uAPI asks, by default. */
+  readonly initialState?: number;
 }
 
 const monotonic = (): number => performance.now();
@@ -55,7 +63,7 @@ export class MigrationMachine implements VfioMigrationOps {
   readonly #now: () => number;
   #hooks: readonly MigrationHooks[];
   #flags: number;
-  #state = VFIO_DEVICE_STATE_RUNNING;
+  #state: number;
   #saving: SavingFile | undefined;
   #resuming: ResumingFile | undefined;
   /** Settles when the request before has: requests for a state go one after the other. */
@@ -67,6 +75,7 @@ export class MigrationMachine implements VfioMigrationOps {
     this.#now = options.now ?? monotonic;
     this.#hooks = [...(options.hooks ?? [])];
     this.#flags = options.flags ?? ALL_MIGRATION_FEATURES;
+    this.#state = options.initialState ?? VFIO_DEVICE_STATE_RUNNING;
   }
 
   get flags(): number {
@@ -104,12 +113,15 @@ export class MigrationMachine implements VfioMigrationOps {
     return this.#run(walk);
   }
 
-  /** VFIO_DEVICE_RESET: RUNNING from any state, data files disabled. A request that waits goes on from there. */
-  reset(): void {
+  /**
+   * VFIO_DEVICE_RESET: RUNNING (or what the driver says) from any state, data files disabled. A request that waits goes on from
+   * there.
+   */
+  reset(to = VFIO_DEVICE_STATE_RUNNING): void {
     const from = this.#state;
     this.#dropFiles();
-    this.#state = VFIO_DEVICE_STATE_RUNNING;
-    for (const hook of this.#hooks) hook.reset?.(from);
+    this.#state = to;
+    for (const hook of this.#hooks) hook.reset?.(from, to);
   }
 
   /** Last close of the device: data files end, the state stays. */
@@ -217,7 +229,8 @@ export class MigrationMachine implements VfioMigrationOps {
   #beginResuming(): ResumingFile {
     const { stateSize } = this.#device;
     const headerSize = this.#device.header().length;
-    const loader = new StreamLoader({ stateSize, headerSize, checkHeader: (header) => this.#device.checkHeader(header) });
+    const checkHeader = (header: Uint8Array): void => this.#device.checkHeader(header);
+    const loader = this.#device.loader?.() ?? new StreamLoader({ stateSize, headerSize, checkHeader });
     return (this.#resuming = new ResumingFile(loader, this.#limit('resuming')));
   }
 

@@ -1,0 +1,55 @@
+/** One created vfio_ap mdev: its matrix, its VFIO device, and the files that it has in sysfs and debugfs. */
+import { blockerDebugfsGroup, blockerGroup } from '../../blocker/blocker.js';
+import { faultDebugfsGroup } from '../../fault/knobs.js';
+import type { MdevIdentity, MdevInstance } from '../../mdev/driver.js';
+import { bindGroup } from '../../sysfs/group.js';
+import type { AttributeGroup } from '../../sysfs/group.js';
+import { migrationDebugfsGroup } from '../../vfio/debugfs.js';
+import type { ApHost } from './ap-host.js';
+import type { VfioApDeviceOptions } from './device.js';
+import { VfioApDevice } from './device.js';
+import { MATRIX_ATTRIBUTES } from './matrix-attributes.js';
+import { MatrixMdev } from './matrix-mdev.js';
+import { MIGRATABLE } from './migratable.js';
+import { VFIO_AP_CFG_CHG_IRQ_INDEX } from './uapi.js';
+
+export class VfioApInstance implements MdevInstance {
+  readonly vfio: VfioApDevice;
+  readonly matrix: MatrixMdev;
+  readonly #removed: () => void;
+
+  /** `removed` is told when it is gone. */
+  constructor(host: ApHost, identity: MdevIdentity, options: VfioApDeviceOptions, removed: () => void) {
+    this.#removed = removed;
+    this.matrix = new MatrixMdev(host, identity.uuid, {
+      log: (message) => identity.log(message),
+      guestChanged: () => this.vfio.signal(VFIO_AP_CFG_CHG_IRQ_INDEX),
+    });
+    this.vfio = new VfioApDevice(this.matrix, options, () => identity.notify?.('migration_block'));
+  }
+
+  /** The driver's attributes, and the lab's `migration_block`. */
+  get groups(): readonly AttributeGroup[] {
+    const { migratable, blocker } = this.vfio;
+    return [
+      bindGroup(this.matrix, MATRIX_ATTRIBUTES),
+      ...(migratable === undefined ? [] : [bindGroup(migratable, [MIGRATABLE])]),
+      blockerGroup(blocker),
+    ];
+  }
+
+  /** v1 tells VFIO of its migration too late for the kernel's own directory. */
+  get debugfs(): NonNullable<MdevInstance['debugfs']> {
+    const migration = this.vfio.migratable === undefined ? migrationDebugfsGroup(this.vfio) : undefined;
+    return {
+      vfio: migration === undefined ? [] : [migration],
+      mdevsim: [blockerDebugfsGroup(this.vfio.blocker), faultDebugfsGroup(this.vfio.faults)],
+    };
+  }
+
+  remove(): void {
+    this.matrix.remove();
+    this.vfio.release();
+    this.#removed();
+  }
+}
