@@ -15,3 +15,7 @@ export { MountError, umountLab } from '../mount/mount.js';
 export type { MountStats } from '../mount/mount.js';
 export { onTrace, setLogSink } from './trace/trace.js';
 export type { Category, TraceEvent, TraceSink } from './trace/trace.js';
+export { Vmm } from './lab/vmm.js';
+export type { VmmStartOptions } from './lab/vmm.js';
+export { QmpClient, QmpReplyError } from './client/qmp/client.js';
+export type { MigrationInfo, QmpCommandTypes, QmpEvent } from './client/qmp/client.js';

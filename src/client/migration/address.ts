@@ -116,7 +116,7 @@ export function listen(address: Exclude<MigrationAddress, { type: 'fd' }>, accep
     const hopeless = address.type === 'inet' && address.host !== '' ? unresolvable(address) : undefined;
     if (hopeless !== undefined) return reject(new Error(hopeless));
     let taken = false;
-    const server = createServer({ pauseOnConnect: false }, (socket) => {
+    const server = createServer({ allowHalfOpen: true }, (socket) => {
       if (taken) {
         socket.destroy();
         return;

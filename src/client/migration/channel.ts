@@ -81,9 +81,20 @@ export class Channel {
     }
   }
 
-  /** Nothing more is sent; what was, arrives. */
-  endWriting(): void {
-    this.#socket.end();
+  /** Nothing more is sent; what was, arrives: whatever still comes is thrown away until the peer closes, or so many ms. */
+  async finish(patience: number): Promise<void> {
+    this.#socket.removeAllListeners('data');
+    this.#socket.resume().end();
+    if (!this.#socket.destroyed) {
+      await new Promise<void>((resolve) => {
+        const timer = setTimeout(resolve, patience);
+        this.#socket.once('close', () => {
+          clearTimeout(timer);
+          resolve();
+        });
+      });
+    }
+    this.#socket.destroy();
   }
 
   /** Ends it at once: pending reads and writes reject. */

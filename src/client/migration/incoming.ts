@@ -25,6 +25,9 @@ import { StreamError } from './stream.js';
 import { parseJson, StreamReader } from './stream-reader.js';
 import { StreamWriter } from './stream-writer.js';
 
+/** How long the source has to take note of a failure, ms. */
+const FAREWELL = 1000;
+
 export interface IncomingOptions {
   /** Whether the machine is started after the migration; `cont` and `stop` change it meanwhile. */
   readonly autostart: () => boolean;
@@ -168,7 +171,7 @@ export class IncomingMigration {
       this.#cleanup();
     });
     await answer.record('refused', Buffer.from(message)).catch(() => undefined);
-    channel.close();
+    await channel.finish(FAREWELL);
     if (this.#exitOnError) this.#options.exit(1);
   }
 

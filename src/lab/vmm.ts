@@ -1,0 +1,158 @@
+/**
+ * Vmm: one `mdevsim vmm` as a child process, for tests.
+ *
+ *   const source = await Vmm.start({ lab: lab.dir, devices: [`${uuid},id=vf0`] });
+ *   await source.qmp.execute('migrate', { uri: target.uri });
+ *   await source.migrated();
+ *   await source.end();
+ */
+import { spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type { MigrationInfo } from '../client/qmp/client.js';
+import { QmpClient } from '../client/qmp/client.js';
+
+export interface VmmStartOptions {
+  /** Mount point of the lab, which another process may serve or this one. */
+  readonly lab: string;
+  /** As --device takes them: `UUID,id=vf0`. */
+  readonly devices?: readonly string[];
+  /** Wait for a migration at `uri`; or, as it says, `defer`. */
+  readonly incoming?: boolean | 'defer';
+  /** More options: `--break`, `save_setup`. */
+  readonly args?: readonly string[];
+  /** How to call mdevsim. Default: this very copy of it. */
+  readonly command?: readonly string[];
+}
+
+/** Characters of its output that are kept. */
+const OUTPUT = 64 << 10;
+/** ms until it must be ready, and until it must have ended. */
+const START = 30_000;
+const END = 10_000;
+
+function ownCommand(): string[] {
+  const path = fileURLToPath(import.meta.url);
+  return path.endsWith('.ts') ? [process.execPath, '--import', import.meta.resolve('tsx'), join(path, '../../main.ts')]
+    : [process.execPath, join(path, '../../main.js')];
+}
+
+export class Vmm {
+  readonly process: ChildProcess;
+  /** Where it waits for a migration. */
+  readonly uri: string;
+  /** Exit status; null where a signal ended it. */
+  readonly ended: Promise<number | null>;
+  readonly #scratch: string;
+  #output = '';
+  #qmp: QmpClient | undefined;
+
+  private constructor(options: VmmStartOptions) {
+    this.#scratch = mkdtempSync(join(tmpdir(), 'mdevsim-vmm-'));
+    this.uri = `unix:${join(this.#scratch, 'migration')}`;
+    const incoming = options.incoming === true ? this.uri : options.incoming === 'defer' ? 'defer' : undefined;
+    const [file = '', ...args] = [
+      ...(options.command ?? ownCommand()), 'vmm', '--lab', options.lab, '--qmp', `unix:${this.socket}`, '--log',
+      ...(options.devices ?? []).flatMap((device) => ['--device', device]),
+      ...(incoming === undefined ? [] : ['--incoming', incoming]), ...(options.args ?? []),
+    ];
+    this.process = spawn(file, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+    const keep = (data: Buffer): void => { this.#output = (this.#output + data.toString()).slice(-OUTPUT); };
+    this.process.stdout?.on('data', keep);
+    this.process.stderr?.on('data', keep);
+    this.ended = new Promise((resolve) => {
+      this.process.once('error', (error) => {
+        this.#output += String(error);
+        resolve(null);
+      });
+      this.process.once('close', (status) => resolve(status));
+    });
+    void this.ended.then(() => rmSync(this.#scratch, { recursive: true, force: true }));
+  }
+
+  /** Resolves when it can be used. Rejects with what it said when it could not start. */
+  static async start(options: VmmStartOptions): Promise<Vmm> {
+    const vmm = new Vmm(options);
+    try {
+      await vmm.#ready();
+      vmm.#qmp = await QmpClient.connect(vmm.socket);
+      await vmm.qmp.execute('migrate-set-capabilities', { capabilities: [{ capability: 'events', state: true }] });
+      return vmm;
+    } catch (error) {
+      await vmm.kill();
+      throw error;
+    }
+  }
+
+  /** Path of its QMP socket, for more clients. */
+  get socket(): string {
+    return join(this.#scratch, 'qmp');
+  }
+  /** A client that has turned the capability `events` on. */
+  get qmp(): QmpClient {
+    if (this.#qmp === undefined) throw new Error('not ready');
+    return this.#qmp;
+  }
+  /** The last part of what it said, `--log` included. */
+  get output(): string {
+    return this.#output;
+  }
+
+  /** What VFIO_MIGRATION events named, in order; for devices with migration-events=on. */
+  get deviceStates(): readonly unknown[] {
+    return this.qmp.events.filter(({ event }) => event === 'VFIO_MIGRATION').map(({ data }) => data['device-state']);
+  }
+
+  /** The outgoing migration's end. Rejects where it did not complete. */
+  async migrated(after = 0): Promise<MigrationInfo> {
+    await this.qmp.status(['completed', 'failed', 'cancelled'], after);
+    const info = await this.qmp.execute('query-migrate');
+    if (info.status !== 'completed') throw new Error(`the migration ${info.status}: ${info['error-desc'] ?? ''}\n${this.output}`);
+    return info;
+  }
+
+  /** Until a break point holds it. */
+  async held(step: string, after = 0): Promise<void> {
+    await this.qmp.event(({ event, data }) => event === 'X_MDEVSIM_BREAK' && data['step'] === step, { after, what: `the break at ${step}` });
+  }
+
+  /** `quit`, and waits. */
+  async end(): Promise<number | null> {
+    this.#qmp?.execute('quit').catch(() => undefined);
+    const timer = setTimeout(() => this.process.kill('SIGKILL'), END);
+    const status = await this.ended;
+    clearTimeout(timer);
+    this.#qmp?.close();
+    return status;
+  }
+
+  /** At once. */
+  async kill(): Promise<void> {
+    this.process.kill('SIGKILL');
+    await this.ended;
+    this.#qmp?.close();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.kill();
+  }
+
+  async #ready(): Promise<void> {
+    await new Promise<void>((resolve, reject) => {
+      const late = setTimeout(() => reject(new Error(`not ready after ${START} ms:\n${this.#output}`)), START);
+      const look = (): void => {
+        if (!/^ready/m.test(this.#output)) return;
+        clearTimeout(late);
+        resolve();
+      };
+      this.process.stdout?.on('data', look);
+      void this.ended.then((status) => {
+        clearTimeout(late);
+        reject(new Error(`mdevsim vmm ended with ${status}: ${this.#output}`));
+      });
+    });
+  }
+}
