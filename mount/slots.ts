@@ -90,6 +90,10 @@ class SlotsDir extends Dir {
     return node;
   }
 
+  override dropChild(child: Node): void {
+    this.childForgotten(child);
+  }
+
   override childForgotten(child: Node): void {
     if (this.#nodes.get(child.name) === child) this.#nodes.delete(child.name);
   }
@@ -127,6 +131,8 @@ export class Slots {
     if (count > 0) this.#numbers.set(slot.node.fd, count);
     else this.#numbers.delete(slot.node.fd);
     this.#unbind(slot);
+    // A slot is opened once: the kernel need not keep its name and inode until memory is short.
+    void slot.node.tree.remove(slot.node);
   }
 
   /** Opens `file` in that process and returns its number there. Throws EMFILE; then the file is not released. */
