@@ -4,8 +4,13 @@
  *   import { Lab } from 'mdevsim';
  */
 export { Lab } from './lab/lab.js';
-export type { DeviceRequest, LabOptions, TypeInfo } from './lab/lab.js';
-export type { LabConfiguration } from './lab/build.js';
+export type { LabOptions, TypeInfo } from './lab/lab.js';
+export type { DriverRequest, LabConfiguration } from './lab/build.js';
+export type { DeviceRequest, DeviceSetup, SetupPath, SetupProblem } from './lab/setup.js';
+export { parseLabFile, readLabFile } from './lab/config/load.js';
+export type { LabFile } from './lab/config/load.js';
+export { LabFileError } from './lab/config/problem.js';
+export type { LabFileProblem } from './lab/config/problem.js';
 export { LabDevice } from './lab/device.js';
 export type { LabEvent, LabEventOf, LabEventType, LabListener } from './lab/events.js';
 export type { BlockerPolicyName } from './blocker/policy.js';
