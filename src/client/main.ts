@@ -80,6 +80,7 @@ export async function startVmm(options: VmmOptions): Promise<RunningVmm> {
   });
   const close = async (): Promise<void> => {
     await server?.close();
+    vm.shutdown();
     devices.close();
     ram.close();
   };
@@ -91,7 +92,8 @@ export async function startVmm(options: VmmOptions): Promise<RunningVmm> {
       commands: createCommands({ ...context, devices, outgoing, incoming, start, quit: () => finish(0) }), loop, version: VERSION, onFault,
     });
     for (const path of options.qmp) await server.listen({ path });
-    // QEMU resets the machine when it is made and when it is first started.
+    // QEMU resets a new machine twice: once as it is made, once when all of it is there.
+    devices.reset();
     devices.reset();
     if (incomingUri === undefined) {
       if (start.auto) vm.start();

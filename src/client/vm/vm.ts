@@ -124,4 +124,11 @@ export class Vm {
     this.handlers.notify(false, state);
     this.environment.event('STOP');
   }
+
+  /** vm_shutdown(), before the process ends: a live VM is stopped, without an event. */
+  shutdown(): void {
+    if (!this.live) return;
+    this.#state = 'shutdown';
+    this.handlers.notify(false, 'shutdown');
+  }
 }
