@@ -15,6 +15,8 @@ import { warn } from '../src/trace/trace.js';
 export interface Clients {
   giveFd(pid: number, file: OpenFile): number;
   fileOf(pid: number, fd: number, info: FdInfo): Promise<OpenFile | undefined>;
+  /** Throws EFAULT for memory that must not be touched from here: mapped files of this lab. */
+  checkMemory(tid: number, address: bigint, length: number): void;
   /** Says once per reason what to change on the machine. */
   denied(reason: DenialReason): void;
 }
@@ -53,10 +55,12 @@ class ProcessMemory implements CallerMemory {
   }
 
   read(address: bigint, length: number): Uint8Array {
+    this.#clients.checkMemory(this.#id, address, length);
     return access(this.#clients, () => readProcessMemory(this.#id, address, length));
   }
 
   write(address: bigint, data: Uint8Array): void {
+    this.#clients.checkMemory(this.#id, address, data.length);
     access(this.#clients, () => writeProcessMemory(this.#id, address, data));
   }
 }
@@ -98,6 +102,7 @@ export class ClientCaller implements Caller {
 
   read(address: bigint, length: number): Uint8Array {
     const tid = this.#visible();
+    this.#clients.checkMemory(tid, address, length);
     try {
       return readProcessMemory(tid, address, length);
     } catch (error) {
@@ -107,6 +112,7 @@ export class ClientCaller implements Caller {
 
   write(address: bigint, data: Uint8Array): void {
     const tid = this.#visible();
+    this.#clients.checkMemory(tid, address, data.length);
     try {
       writeProcessMemory(tid, address, data);
     } catch (error) {

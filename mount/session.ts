@@ -19,6 +19,7 @@ import { ClientView, LONG } from './encode.js';
 import type { Owner } from './encode.js';
 import { Handles } from './handles.js';
 import { Inodes } from './inodes.js';
+import { Mappings } from './mappings.js';
 import { HEADER, Message } from './message.js';
 import { Notices } from './notify.js';
 import { OPERATION_BY_OPCODE } from './opcodes.js';
@@ -57,6 +58,7 @@ export class Session implements Clients {
   readonly #channel: Channel;
   readonly #pending = new Map<number, Request>();
   readonly #denials = new DenialLog();
+  readonly #mappings = new Mappings((ino) => this.view.inside(ino) !== undefined);
   #resolveEnded: (reason: string) => void = () => undefined;
   #resolveReady: () => void = () => undefined;
   /** A SETATTR is being carried out: its answer carries the attributes, no notice is needed. */
@@ -179,6 +181,10 @@ export class Session implements Clients {
     const handles = this.handles.filesOf(ino);
     const handle = handles.length > 1 ? await this.clientFds.identify(pid, fd) : handles[0];
     return handle?.file instanceof SlotFile ? handle.file.binding?.file : handle?.file;
+  }
+
+  checkMemory(tid: number, address: bigint, length: number): void {
+    this.#mappings.check(tid, address, length);
   }
 
   denied(reason: DenialReason): void {

@@ -148,3 +148,38 @@ export function readFdInfo(pid: number, fd: number): FdInfo | undefined {
     eventfd: text.includes('eventfd-count:'),
   };
 }
+
+/** A piece of a process's address space: [start, end), and the inode of the file that is mapped there, 0 for none. */
+export interface Mapping {
+  readonly start: number;
+  readonly end: number;
+  readonly ino: number;
+}
+
+/**
+ * The mapping that `address` lies in; undefined when there is none, or when it may not be looked at. Takes the same locks as an
+ * access to the memory does, and for as short a time.
+ */
+export function mappingAt(tid: number, address: number): Mapping | undefined {
+  const fd = cOpen(`/proc/${tid}/maps`, O_CLOEXEC, 0);
+  if (fd < 0) return undefined;
+  try {
+    let rest = '';
+    for (;;) {
+      const size = readFd(fd, page, page.length);
+      if (size <= 0) return undefined;
+      const lines = (rest + page.toString('latin1', 0, size)).split('\n');
+      rest = lines.pop() ?? '';
+      for (const line of lines) {
+        const dash = line.indexOf('-');
+        const end = Number.parseInt(line.slice(dash + 1), 16);
+        if (end <= address) continue;
+        // Sorted: the first one that ends behind it has it or none has.
+        const start = Number.parseInt(line, 16);
+        return start <= address ? { start, end, ino: Number(line.split(' ')[4]) } : undefined;
+      }
+    }
+  } finally {
+    closeFd(fd);
+  }
+}
