@@ -3,7 +3,6 @@
  * migration/migration.c: migrate_uri_parse(), util/qemu-sockets.c: inet_parse().
  */
 import { createConnection, createServer, Socket } from 'node:net';
-import type { AddressInfo } from 'node:net';
 import type { Json } from '../qmp/json-parser.js';
 import { QmpError } from '../qmp/error.js';
 import { errorText } from './error-text.js';
@@ -104,14 +103,11 @@ export function connect(address: Exclude<MigrationAddress, { type: 'fd' }>, sign
   });
 }
 
-export interface Listener {
-  /** For query-migrate: of an internet socket. */
-  readonly bound: AddressInfo | undefined;
-  close(): void;
-}
+/** `socket-address` of query-migrate. */
+export type SocketAddress = { readonly type: 'unix'; readonly path: string } | { readonly port: string; readonly host: string; readonly type: 'inet' };
 
 /** Hands the first connection over, and listens no more then. Rejects with an Error of QEMU's text. */
-export function listen(address: Exclude<MigrationAddress, { type: 'fd' }>, accept: (socket: Socket) => void): Promise<Listener> {
+export function listen(address: Exclude<MigrationAddress, { type: 'fd' }>, accept: (socket: Socket) => void): Promise<SocketAddress> {
   return new Promise((resolve, reject) => {
     const hopeless = address.type === 'inet' && address.host !== '' ? unresolvable(address) : undefined;
     if (hopeless !== undefined) return reject(new Error(hopeless));
@@ -131,7 +127,7 @@ export function listen(address: Exclude<MigrationAddress, { type: 'fd' }>, accep
     });
     server.listen(address.type === 'unix' ? { path: address.path } : { host: address.host === '' ? '0.0.0.0' : address.host, port: portNumber(address.port) ?? 0 }, () => {
       const bound = server.address();
-      resolve({ bound: typeof bound === 'object' && bound !== null ? bound : undefined, close: () => server.close() });
+      resolve(typeof bound === 'object' && bound !== null ? { port: String(bound.port), host: bound.address, type: 'inet' } : { path: bound ?? '', type: 'unix' });
     });
   });
 }

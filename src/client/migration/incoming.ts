@@ -6,13 +6,12 @@
  * for good, and the source is told.
  */
 import type { Socket } from 'node:net';
-import type { AddressInfo } from 'node:net';
 import { QmpError } from '../qmp/error.js';
 import type { Json } from '../qmp/json-parser.js';
 import { errorText } from './error-text.js';
 import { RUN_STATES, isLive } from '../vm/run-state.js';
 import type { RunState } from '../vm/run-state.js';
-import type { MigrationAddress } from './address.js';
+import type { MigrationAddress, SocketAddress } from './address.js';
 import { inheritedSocket, listen } from './address.js';
 import { BigLock } from './big-lock.js';
 import { Channel, ChannelError } from './channel.js';
@@ -43,7 +42,7 @@ export class IncomingMigration {
   readonly #lock: BigLock;
   #started = false;
   #exitOnError = true;
-  #bound: AddressInfo | undefined;
+  #bound: SocketAddress | undefined;
   #loaders: (DeviceLoader | undefined)[] = [];
 
   constructor(context: MigrationContext, options: IncomingOptions) {
@@ -68,7 +67,7 @@ export class IncomingMigration {
     if (address.type === 'fd') accept(inheritedSocket(address.name));
     else {
       try {
-        this.#bound = (await listen(address, accept)).bound;
+        this.#bound = await listen(address, accept);
       } catch (error) {
         throw new QmpError((error as Error).message);
       }
@@ -80,8 +79,7 @@ export class IncomingMigration {
   info(): { [key: string]: Json } {
     const { status, error } = this.state;
     if (status === 'none') return {};
-    const bound = this.#bound;
-    const socket = bound === undefined ? {} : { 'socket-address': [{ port: String(bound.port), host: bound.address, type: 'inet' }] };
+    const socket = this.#bound === undefined || this.state.is('completed') ? {} : { 'socket-address': [this.#bound] };
     return { ...socket, status, ...(error === undefined ? {} : { 'error-desc': error }) };
   }
 

@@ -2,7 +2,7 @@
  * Tokens of QMP's JSON dialect, from bytes that arrive in any pieces: RFC 8259, plus strings in single quotes.
  *
  * The error states are QEMU's (qobject/json-lexer.c): a byte that fits no token makes an `error` token, and everything up to
- * the next control character (a newline) is skipped.
+ * the next structural or control character (a newline) is skipped.
  */
 export type TokenType = '{' | '}' | '[' | ']' | ',' | ':' | 'integer' | 'float' | 'keyword' | 'string' | 'error';
 
@@ -22,6 +22,8 @@ const isDigit = (byte: number): boolean => byte >= 0x30 && byte <= 0x39;
 const isLower = (byte: number): boolean => byte >= 0x61 && byte <= 0x7a;
 const isSpace = (byte: number): boolean => byte === 0x20 || byte === 9 || byte === 10 || byte === 13;
 const PUNCTUATION = new Map<number, TokenType>((['{', '}', '[', ']', ',', ':'] as const).map((text) => [C(text), text]));
+/** Where the lexer starts anew after an error: structural characters, control characters but for tabs, and what is no UTF-8. */
+const resynchronizes = (byte: number): boolean => (byte < 0x20 && byte !== 9) || byte >= 0xfe || PUNCTUATION.has(byte);
 
 export class JsonLexer {
   readonly #emit: (token: Token) => void;
@@ -97,7 +99,10 @@ export class JsonLexer {
     const bad = { type: 'error', includes: true } as const;
     switch (this.#state) {
       case 'start': return this.#start(byte);
-      case 'recovery': return byte < 0x20 ? next('start') : undefined;
+      case 'recovery':
+        if (!resynchronizes(byte)) return undefined;
+        this.#state = 'start';
+        return this.#start(byte);
       case 'string':
         if (byte === this.#quote) return { type: 'string', includes: true };
         if (byte === 0x5c) return next('escape');

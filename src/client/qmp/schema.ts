@@ -25,7 +25,7 @@ function checkValue(value: Json, type: QmpType, path: string, name: string): voi
   switch (type) {
     case 'any': return;
     case 'str': if (typeof value !== 'string') throw wrong(path, 'string'); return;
-    case 'strOrNull': if (typeof value !== 'string' && value !== null) throw wrong(path, 'string or null'); return;
+    case 'strOrNull': if (typeof value !== 'string' && value !== null) throw wrong(path, 'StrOrNull'); return;
     case 'bool': if (typeof value !== 'boolean') throw wrong(path, 'boolean'); return;
     case 'number': if (typeof value !== 'number' && typeof value !== 'bigint') throw wrong(path, 'number'); return;
     case 'int': if (!isInteger(value) || !inRange(value, -(1n << 63n), (1n << 63n) - 1n)) throw wrong(path, 'integer'); return;
@@ -43,7 +43,8 @@ function checkValue(value: Json, type: QmpType, path: string, name: string): voi
     if (!type.enum.includes(value)) throw new QmpError(`Parameter '${name}' does not accept value '${value}'`);
   } else if ('list' in type) {
     if (!Array.isArray(value)) throw wrong(path, 'array');
-    value.forEach((item, index) => checkValue(item, type.list, `${path}[${index}]`, name));
+    // An item has no name: that is how QEMU prints it.
+    value.forEach((item, index) => checkValue(item, type.list, `${path}[${index}]`, 'null'));
   } else {
     if (!isObject(value)) throw wrong(path, 'object');
     checkMembers(value, type.struct, `${path}.`, type.open === true);

@@ -1,0 +1,162 @@
+/** One script to stock QEMU and to our VMM: the same replies and events, but for times, versions and what the table names. */
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { createConnection } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, it } from 'node:test';
+import { MDEVSIM } from '../cli/mdevsim.js';
+import { whyNoQemu } from '../e2e/requirements.js';
+import type { Line } from './qmp-peer.js';
+import { Peer } from './qmp-peer.js';
+import { COMMAND_SCRIPT, GREETING_SCRIPT, PROTOCOL_SCRIPT } from './qmp-script.js';
+
+const skip = whyNoQemu();
+const QEMU = process.env['MDEVSIM_TEST_QEMU'] ?? 'qemu-system-x86_64';
+
+interface Both {
+  readonly ours: Peer;
+  readonly qemu: Peer;
+}
+
+async function withBoth(machine: readonly string[], extra: readonly string[], body: (both: Both, scratch: string) => Promise<void>): Promise<void> {
+  const scratch = mkdtempSync(join(tmpdir(), 'mdevsim-qmp-'));
+  const [a, b] = [join(scratch, 'a'), join(scratch, 'b')];
+  const ours = new Peer('mdevsim vmm', [...MDEVSIM, 'vmm', '--qmp', `unix:${a}`, ...extra], a);
+  const qemu = new Peer('QEMU', [QEMU, ...machine, '-display', 'none', '-nodefaults', '-qmp', `unix:${b},server=on,wait=off`, ...extra.map((arg) => arg.replace(/^--/, '-'))], b);
+  try {
+    await body({ ours, qemu }, scratch);
+  } finally {
+    await Promise.all([ours.end(), qemu.end()]);
+    rmSync(scratch, { recursive: true, force: true });
+  }
+}
+
+/** Says each to both; every difference, with what was said. */
+async function differences({ ours, qemu }: Both, script: readonly (string | Buffer)[]): Promise<string[]> {
+  const found: string[] = [];
+  for (const bytes of script) {
+    const [our, their] = await Promise.all([ours.say(bytes), qemu.say(bytes)]);
+    if (same(our, their)) continue;
+    found.push(`${bytes.toString('latin1').slice(0, 200).trim()}\n  QEMU: ${JSON.stringify(their)}\n  ours: ${JSON.stringify(our)}`);
+  }
+  return found;
+}
+
+function same(ours: readonly Line[], theirs: readonly Line[]): boolean {
+  try {
+    assert.deepEqual(ours, theirs);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** Two of one kind: one that runs, one that waits. */
+async function withPairs(body: (pairs: { name: string; source: Peer; target: Peer; uri: string }[]) => Promise<void>, extra: readonly string[] = []): Promise<void> {
+  const machine = ['-machine', 'q35,accel=tcg', '-m', '64M', '-no-user-config'];
+  await withBoth(machine, [], async (sources, here) => withBoth(machine, ['--incoming', 'defer', ...extra], async (targets) => {
+    const pairs = [];
+    for (const name of ['qemu', 'ours'] as const) {
+      const pair = { name, source: sources[name], target: targets[name], uri: `unix:${join(here, `${name}.migration`)}` };
+      for (const peer of [pair.source, pair.target]) {
+        await peer.greeting();
+        await peer.command('qmp_capabilities');
+        await peer.command('migrate-set-capabilities', { capabilities: [{ capability: 'events', state: true }] });
+      }
+      await pair.target.command('migrate-incoming', { uri: pair.uri });
+      pairs.push(pair);
+    }
+    await body(pairs);
+  }));
+}
+
+/** What is left of events to compare: how many passes there are depends on the machine's speed. */
+const story = (peer: Peer): string[] => peer.events.filter((event) => event !== 'MIGRATION_PASS');
+
+describe('QMP as stock QEMU speaks it', { timeout: 80_000, ...(skip === undefined ? {} : { skip }) }, () => {
+  it('greets, refuses garbage and answers commands and mistakes alike', () => withBoth(['-machine', 'none'], [], async (both) => {
+    assert.deepEqual(await both.ours.greeting(), await both.qemu.greeting());
+    const found = await differences(both, [...GREETING_SCRIPT, ...PROTOCOL_SCRIPT, ...COMMAND_SCRIPT]);
+    assert.equal(found.join('\n'), '');
+  }));
+
+  it('tells the same story of a migration that completes, and says the same about it', () => withPairs(async (pairs) => {
+    const told = [];
+    for (const { source, target, uri } of pairs) {
+      const replies = [await target.command('query-migrate'), await target.command('query-status'), await target.command('migrate', { uri })];
+      replies.push(await target.command('migrate-incoming', { uri }), await target.command('migrate-incoming', { uri: 'x' }));
+      await source.command('migrate-set-parameters', { 'max-bandwidth': 0 });
+      source.drain();
+      const [setup, reply] = await source.command('migrate', { uri });
+      await source.reached(/completed/);
+      await target.reached(/completed/);
+      source.drain();
+      target.drain();
+      for (const ask of ['query-migrate', 'query-status', 'migrate_cancel', 'stop', 'query-status']) replies.push(await source.command(ask));
+      replies.push(await source.command('migrate', { uri }), await source.command('migrate-continue', { state: 'device' }));
+      replies.push(await target.command('query-migrate'), await target.command('query-status'), await source.command('cont'), await source.command('query-status'));
+      told.push({ setup, reply, replies, source: story(source), target: story(target) });
+    }
+    assert.deepEqual(told[1], told[0]);
+  }));
+
+  it('tells the same story of one that waits before switchover and is cancelled there', () => withPairs(async (pairs) => {
+    const told = [];
+    for (const { source, target, uri } of pairs) {
+      await source.command('migrate-set-capabilities', { capabilities: [{ capability: 'pause-before-switchover', state: true }] });
+      await source.command('migrate-set-parameters', { 'max-bandwidth': 0 });
+      await source.command('migrate', { uri });
+      await source.reached(/pre-switchover/);
+      source.drain();
+      const replies = [];
+      for (const ask of ['query-migrate', 'query-status', 'migrate', 'device_del']) replies.push(await source.command(ask, ask === 'migrate' ? { uri } : ask === 'device_del' ? { id: 'x' } : undefined));
+      replies.push(await source.command('migrate-continue', { state: 'active' }));
+      replies.push(await source.command('migrate-set-capabilities', { capabilities: [] }));
+      await source.command('migrate_cancel');
+      await source.reached(/cancelled/);
+      source.drain();
+      for (const ask of ['query-migrate', 'query-status', 'migrate_cancel']) replies.push(await source.command(ask));
+      told.push({ replies, source: story(source), exit: await target.exited });
+    }
+    assert.deepEqual(told[1], told[0]);
+  }));
+
+  it('tells the same story of a stopped machine, and of nobody there', () => withPairs(async (pairs) => {
+    const told = [];
+    for (const { source, target, uri } of pairs) {
+      const replies = [await source.command('stop')];
+      await source.command('migrate', { uri: 'unix:/nonexistent/sock' });
+      await source.reached(/failed/);
+      source.drain();
+      replies.push(await source.command('query-migrate'));
+      await source.command('migrate', { uri: 'tcp:127.0.0.1:1' });
+      await source.reached(/failed/, 4);
+      source.drain();
+      replies.push(await source.command('query-migrate'));
+      await source.command('migrate-set-parameters', { 'max-bandwidth': 0 });
+      await source.command('migrate', { uri });
+      await source.reached(/completed/);
+      await target.reached(/completed/);
+      source.drain();
+      target.drain();
+      for (const peer of [source, target]) for (const ask of ['query-migrate', 'query-status', 'cont', 'query-status']) replies.push(await peer.command(ask));
+      told.push({ replies, source: story(source), target: story(target) });
+    }
+    assert.deepEqual(told[1], told[0]);
+  }));
+
+  it('says the same when it reads garbage, and ends with the same status', () => withPairs(async (pairs) => {
+    const told = [];
+    for (const { target, uri } of pairs) {
+      const socket = createConnection({ path: uri.slice('unix:'.length) });
+      socket.on('error', () => undefined);
+      socket.write('This is not a migration stream, but it is long enough for one to see that.');
+      const status = await target.exited;
+      socket.destroy();
+      const lines = target.output.split('\n').map((line) => line.replace(/^(mdevsim vmm|qemu-system-x86_64): /, '')).filter((line) => !line.startsWith('ready'));
+      told.push({ status, lines, events: target.events });
+    }
+    assert.deepEqual(told[1], told[0]);
+  }));
+});

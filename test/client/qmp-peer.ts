@@ -1,0 +1,137 @@
+/** One server of QMP, QEMU or ours, to which both the same bytes are sent; what comes back, without what must differ. */
+import { spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
+import { createConnection } from 'node:net';
+import type { Socket } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+export type Line = Readonly<Record<string, unknown>>;
+
+/** Members whose values depend on time or on the size of something that differs: only their types are compared. */
+const MEASURED = new Set([
+  'total-time', 'downtime', 'setup-time', 'expected-downtime', 'transferred', 'remaining', 'total', 'duplicate', 'normal', 'normal-bytes', 'mbps',
+  'pages-per-second', 'precopy-bytes', 'downtime-bytes', 'dirty-pages-rate', 'dirty-sync-count', 'pass', 'port', 'path',
+]);
+
+function normalize(value: unknown, key = ''): unknown {
+  if (MEASURED.has(key)) return typeof value;
+  if (Array.isArray(value)) return value.map((item) => normalize(item));
+  if (typeof value !== 'object' || value === null) return value;
+  return Object.fromEntries(Object.entries(value).map(([name, member]) => [name, normalize(member, name)]));
+}
+
+/** A reply line as an object; `inf`, which QEMU writes for 1e400, is no JSON. */
+function parse(line: string): Line {
+  const { timestamp: _time, ...rest } = JSON.parse(line.replace(/: inf\b/, ': "inf"')) as Record<string, unknown>;
+  return normalize(rest) as Line;
+}
+
+const PATIENCE = 15_000;
+
+export class Peer {
+  readonly process: ChildProcess;
+  readonly #path: string;
+  /** Lines that have not been taken yet. */
+  #lines: Line[] = [];
+  /** All events. */
+  readonly events: string[] = [];
+  #socket!: Socket;
+  #text = '';
+  #sentinel = 0;
+  #wake: (() => void) | undefined;
+  #closed = false;
+  output = '';
+  readonly exited: Promise<number | null>;
+
+  constructor(readonly name: string, argv: readonly string[], path: string) {
+    const [file = '', ...args] = argv;
+    this.#path = path;
+    this.process = spawn(file, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+    for (const stream of [this.process.stdout, this.process.stderr]) stream?.on('data', (data: Buffer) => { this.output += data.toString(); });
+    this.exited = new Promise((resolve) => this.process.once('close', (status) => resolve(status)));
+  }
+
+  /** The first line it says, its version replaced. */
+  async greeting(): Promise<Line> {
+    const end = Date.now() + PATIENCE;
+    for (;;) {
+      const socket = await new Promise<Socket | undefined>((resolve) => {
+        const made = createConnection({ path: this.#path });
+        made.once('connect', () => resolve(made)).once('error', () => resolve(undefined));
+      });
+      if (socket !== undefined) {
+        this.#socket = socket;
+        break;
+      }
+      if (Date.now() > end || this.process.exitCode !== null) throw new Error(`${this.name} has no monitor: ${this.output}`);
+      await sleep(20);
+    }
+    this.#socket.removeAllListeners('error').on('error', () => undefined);
+    this.#socket.on('data', (data) => this.#receive(data.toString('latin1')));
+    this.#socket.on('close', () => {
+      this.#closed = true;
+      this.#wake?.();
+    });
+    const [line] = await this.#take(() => this.#lines.length > 0);
+    return Object.keys(line?.['QMP'] ?? {}).length > 0 ? { QMP: { ...(line?.['QMP'] as object), version: '' } } : { ...line };
+  }
+
+  /** Everything that comes for these bytes, events among it. */
+  async say(bytes: string | Buffer): Promise<Line[]> {
+    const id = `end ${++this.#sentinel}`;
+    this.#socket.write(bytes);
+    this.#socket.write(`${JSON.stringify({ execute: 'query-name', id })}\n`);
+    const lines = await this.#take(() => this.#lines.some((line) => line['id'] === id));
+    return lines.filter((line) => line['id'] !== id);
+  }
+
+  command(execute: string, args?: object): Promise<Line[]> {
+    return this.say(`${JSON.stringify({ execute, ...(args === undefined ? {} : { arguments: args }) })}\n`);
+  }
+
+  /** Until an event was seen that, as text, matches; from event number `after` on. */
+  async reached(pattern: RegExp, after = 0): Promise<void> {
+    const end = Date.now() + PATIENCE;
+    while (!this.events.slice(after).some((event) => pattern.test(event))) {
+      if (Date.now() > end || this.#closed) throw new Error(`${this.name} never came to ${pattern}: ${this.events.join(', ')}\n${this.output}`);
+      await Promise.race([new Promise<void>((resolve) => { this.#wake = resolve; }), sleep(200)]);
+    }
+  }
+
+  /** Forgets lines that were not asked for. */
+  drain(): void {
+    this.#lines = [];
+  }
+
+  async end(): Promise<void> {
+    this.#socket?.destroy();
+    if (this.process.exitCode === null) this.process.kill('SIGKILL');
+    await this.exited;
+  }
+
+  /** Lines up to where `done` holds, or all where the connection ends. */
+  async #take(done: () => boolean): Promise<Line[]> {
+    const end = Date.now() + PATIENCE;
+    while (!done() && !this.#closed) {
+      if (Date.now() > end) throw new Error(`${this.name} does not answer; so far: ${JSON.stringify(this.#lines)}\n${this.output}`);
+      await Promise.race([new Promise<void>((resolve) => { this.#wake = resolve; }), sleep(500)]);
+    }
+    const lines = this.#lines;
+    this.#lines = [];
+    return lines;
+  }
+
+  #receive(data: string): void {
+    this.#text += data;
+    for (let at = this.#text.indexOf('\r\n'); at >= 0; at = this.#text.indexOf('\r\n')) {
+      const line = parse(this.#text.slice(0, at));
+      this.#text = this.#text.slice(at + 2);
+      this.#lines.push(line);
+      if (typeof line['event'] === 'string') {
+        const data = line['data'] as Record<string, unknown> | undefined;
+        this.events.push([line['event'], data?.['status']].filter((part) => typeof part === 'string').join(' '));
+      }
+    }
+    this.#wake?.();
+  }
+}

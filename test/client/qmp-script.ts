@@ -1,0 +1,59 @@
+/** What the conformance test says to both: commands and mistakes, in an order that leaves both in the same state. */
+const command = (execute: string, args?: object): string => `${JSON.stringify({ execute, ...(args === undefined ? {} : { arguments: args }) })}\n`;
+const capability = (...pairs: readonly (readonly [string, boolean])[]): string =>
+  command('migrate-set-capabilities', { capabilities: pairs.map(([name, state]) => ({ capability: name, state })) });
+const parameter = (name: string, value: unknown): string => command('migrate-set-parameters', { [name]: value });
+
+/** Before qmp_capabilities. */
+export const GREETING_SCRIPT: readonly string[] = [
+  command('query-status'), command('nope'), command('qmp_capabilities', { enable: ['x'] }), command('qmp_capabilities', { x: 1 }),
+];
+
+/** Bytes that are no request, and requests that are wrong as such. */
+export const PROTOCOL_SCRIPT: readonly (string | Buffer)[] = [
+  command('qmp_capabilities'), 'foo\n', '}\n', ']\n', '{"execute" 1}\n', '{"a":1,"a":2}\n', '{a:1}\n', '[1 2]\n', '{"a":1 "b":2}\n', '01\n',
+  '"\\x"\n', '"\\u12"\n', '"\\u0000"\n', '"\\ud800"\n', Buffer.from([0x22, 0xff, 0x22, 0x0a]), '@\n', '{"execute": @ }\n', '1.\n\n',
+  '"abc\n\n', '12 \n', '[]\n', 'null\n', 'true\n', '"text"\n', '{"foo":1}\n', '{}\n', '{"arguments":{}}\n', '{"execute":1}\n', '{"execute":null}\n',
+  '{"execute":"query-status","arguments":[]}\n', '{"execute":"query-status","arguments":null}\n', '{"execute":"query-status","extra":1}\n',
+  '{"exec-oob":"query-status"}\n', '{"execute":"query-status","exec-oob":"query-status"}\n',
+  "{'execute':'query-status','id':18446744073709551615}\n", '{"execute":"query-status","id":1e400}\n',
+  '{"execute":"query-status","id":{"b":1.5,"a":[null]}}\n', '{"execute":"query-status","id":1e3}\n',
+  '{"execute":"query-status","id":"\\u00e9\\u20ac\u00e9\\u0001/"}\n', '{"execute":"query-status","id":null}\n', '{"execute":"query-status","id":-0}\n',
+  '{"execute":"query-status"}{"execute":"query-status","id":1}\n', '{"execute":\n"query-status"\n,"id":2}', `{"execute":"query-status","id":${'['.repeat(1020)}${']'.repeat(1020)}}\n`,
+  `${'['.repeat(1025)}\n`, command('nope'), command('query-status', { x: 1 }), command('stop', { x: 1 }),
+];
+
+/** Commands and their mistakes. */
+export const COMMAND_SCRIPT: readonly string[] = [
+  command('query-status'), command('query-name'), command('query-uuid'), command('query-migrate'), command('query-migrate-capabilities'),
+  command('query-migrate-parameters'), command('migrate-set-capabilities'), command('migrate-set-capabilities', { capabilities: 1 }),
+  command('migrate-set-capabilities', { capabilities: [1] }), capability(['x', true]), command('migrate-set-capabilities', { capabilities: [{ capability: 'events' }] }),
+  command('migrate-set-capabilities', { capabilities: [{ capability: 'events', state: 1 }] }),
+  command('migrate-set-capabilities', { capabilities: [{ capability: 'events', state: true, x: 1 }] }), command('migrate-set-capabilities', { capabilities: [] }),
+  capability(['zero-copy-send', true]), capability(['postcopy-preempt', true]), capability(['switchover-ack', true]),
+  capability(['return-path', true], ['switchover-ack', true]), capability(['return-path', false]), capability(['switchover-ack', false], ['return-path', false]),
+  capability(['dirty-limit', true]), capability(['postcopy-ram', true], ['background-snapshot', true]), capability(['multifd', true]), capability(['multifd', false]),
+  parameter('downtime-limit', -1), parameter('downtime-limit', 2_000_001), parameter('downtime-limit', 'x'), parameter('downtime-limit', 1.5),
+  parameter('max-bandwidth', -1), parameter('max-bandwidth', 134_217_728), parameter('multifd-channels', 0), parameter('multifd-channels', 256),
+  parameter('announce-initial', 100_001), parameter('announce-max', 100_001), parameter('announce-rounds', 1001), parameter('announce-step', 0),
+  parameter('announce-step', 10_001), parameter('throttle-trigger-threshold', 0), parameter('throttle-trigger-threshold', 101),
+  parameter('cpu-throttle-initial', 0), parameter('cpu-throttle-initial', 100), parameter('cpu-throttle-increment', 100), parameter('max-cpu-throttle', 10),
+  parameter('max-cpu-throttle', 100), parameter('cpu-throttle-tailslow', 1), parameter('multifd-compression', 'x'), parameter('multifd-zlib-level', 10),
+  parameter('multifd-zstd-level', 21), parameter('xbzrle-cache-size', 1000), parameter('tls-creds', 'a'), parameter('tls-creds', null), parameter('tls-creds', 1),
+  parameter('mode', 'x'), parameter('zero-page-detection', 'x'), parameter('x-vcpu-dirty-limit-period', 0), parameter('vcpu-dirty-limit', 0),
+  parameter('nope', 1), parameter('max-postcopy-bandwidth', 5), parameter('avail-switchover-bandwidth', 7), command('query-migrate-parameters'),
+  command('migrate'), command('migrate', { uri: 5 }), command('migrate', { uri: 'bogus:1' }), command('migrate', { uri: '' }), command('migrate', { uri: 'tcp:' }),
+  command('migrate', { uri: 'tcp:1' }), command('migrate', { uri: 'tcp:localhost' }), command('migrate', { uri: 'tcp:localhost:' }),
+  command('migrate', { uri: 'tcp:[::1' }), command('migrate', { uri: 'unix' }), command('migrate', { uri: 'unix:' }), command('migrate', { uri: 'fd:' }),
+  command('migrate', { channels: [] }), command('migrate', { channels: [{ 'channel-type': 'main', 'addr': { transport: 'x' } }] }),
+  command('migrate', { channels: [{ 'channel-type': 'main', 'addr': { transport: 'socket' } }] }), command('migrate', { channels: [{ 'channel-type': 'main' }] }),
+  command('migrate', { uri: 'unix:/x', resume: true }), command('migrate', { uri: 'unix:/x', x: 1 }), command('query-migrate'),
+  command('migrate-continue', { state: 'pre-switchover' }), command('migrate-continue', { state: 'x' }), command('migrate-continue'),
+  command('migrate-incoming', { uri: 'tcp:1' }), command('migrate-incoming'), command('migrate_cancel'), command('migrate-pause'), command('migrate-recover', { uri: 'a' }),
+  command('migrate-recover'), command('device_add', { driver: 'nosuch' }), command('device_add'), command('device_del', { id: 'nope' }), command('device_del'),
+  command('device-list-properties', { typename: 'nope' }), command('qom-list', { path: '/nope' }), command('qom-list', { path: '/machine/peripheral' }),
+  command('qom-get', { path: '/x', property: 'y' }), command('qom-get', { path: '/machine/peripheral', property: 'nope' }),
+  command('qom-get', { path: '/machine/peripheral', property: 'type' }), command('qom-set', { path: '/x', property: 'y', value: 1 }), command('qom-get', { path: '/' }),
+  command('stop'), command('stop'), command('query-status'), command('cont'), command('cont'), command('query-status'), command('system_reset'),
+  command('system_powerdown'), command('query-block'),
+];
