@@ -19,6 +19,8 @@ import { watchReadable } from '../../src/sys/watch.js';
 
 const throwsErrno = (run: () => unknown, code: ErrnoName): void => assert.throws(run, (error) => isErrno(error, code));
 const GONE = 0x3fffff;
+/** Not by closing it again: by now the number may be the test runner's. */
+const isGone = (number: number): void => assert.notEqual(readFdInfo(process.pid, number)?.eventfd, true);
 
 suite('Fd', () => {
   test('close() is idempotent, and the number is EBADF afterwards', () => {
@@ -28,7 +30,7 @@ suite('Fd', () => {
     fd.close();
     assert.equal(fd.closed, true);
     throwsErrno(() => fd.fd, 'EBADF');
-    throwsErrno(() => closeFd(number), 'EBADF');
+    isGone(number);
   });
 
   test('detach() gives the ownership away', () => {
@@ -42,7 +44,7 @@ suite('Fd', () => {
     const fd = createEventfd();
     const number = fd.fd;
     await fd.closeAsync();
-    throwsErrno(() => closeFd(number), 'EBADF');
+    isGone(number);
   });
 
   test('dupTo() makes a second descriptor at that number', () => {
