@@ -80,7 +80,7 @@ export function parseMaskChange(text: string, old: ApMask): ApMask {
   return mask;
 }
 
-/** simple_strtoul() with base 0 of a text that is a number: 010 is eight. In 08 the number ends before the 8, which is then refused. */
+/** simple_strtoul() with base 0: 010 is eight. In 08 the number ends before the 8, which is then refused. */
 function parseNumber(text: string): number {
   if (/^0x/i.test(text)) return Number(text);
   if (!/^0[0-9]/.test(text)) return Number(text);

@@ -2,8 +2,9 @@
  * VfioApDevice: the VFIO device of a vfio_ap mdev: no regions, interrupts, a migration that carries no state. Source:
  * drivers/s390/crypto/vfio_ap_ops.c: vfio_ap_matrix_dev_ops.
  *
- * Two kinds. As later versions of the posted series have it (the default): RUNNING at first and after a reset. As its first version
- * (`v1`): with `migratable`, its interrupts and its capability, STOP at first and at every open, a reset that leaves the state.
+ * Two kinds. As later versions of the posted series have it (the default): RUNNING at first and after a reset. As its first
+ * version (`v1`): with `migratable`, its interrupts and its capability, STOP at first and at every open, a reset that leaves the
+ * state.
  */
 import { Errno } from '../../abi/errno.js';
 import {

@@ -2,9 +2,9 @@
  * Migratable: the attribute `migratable` of the series' first version, with its idea of a migration in progress. Sources, of the
  * series: patches 06, 08 (store and signals), 22 and 23 (the flag and EBUSY).
  *
- * The flag is set by MIG_DATA_SIZE and cleared by a request for STOP in STOP_COPY, as by the blocker policy `observe`; in addition
- * it belongs to the open file of the device: opening begins without it. While the device is closed the driver looks the flag up
- * in memory that it has freed; what it finds there is undefined, and is taken as clear here.
+ * The flag is set by MIG_DATA_SIZE and cleared by a request for STOP in STOP_COPY, as by the blocker policy `observe`; in
+ * addition it belongs to the open file of the device: opening begins without it. While the device is closed the driver
+ * looks the flag up in memory that it has freed; what it finds there is undefined, and is taken as clear here.
  */
 import { Errno } from '../../abi/errno.js';
 import { createPolicy } from '../../blocker/policy.js';

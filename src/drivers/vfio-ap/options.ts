@@ -19,17 +19,20 @@ const PARSERS: Readonly<Record<string, (value: unknown, what: string) => VfioApO
   aqmask: (value, what) => ({ ap: { aqmask: parseMask(value, what) } }),
 };
 
+const OPTION_NAMES = Object.keys(PARSERS).join(', ');
+
 /**
  * `series: v1`, `initialState: STOP`, and the AP bus: `adapters`, `domains`, `controlDomains` (numbers, or words with plus signs
- * between: `4+5+0x47`; an adapter can be { id, type, functions }), `maxAdapter`, `maxDomain`, `apmask`, `aqmask` (as written to the
- * file of that name). Throws RangeError, with a sentence for the user, for an unknown key and for a value that makes no sense.
+ * between: `4+5+0x47`; an adapter can be { id, type, functions }), `maxAdapter`, `maxDomain`, `apmask`, `aqmask` (as
+ * written to the file of that name). Throws RangeError, with a sentence for the user, for an unknown key and for a
+ * value that makes no sense.
  */
 export function parseVfioApOptions(given: Readonly<Record<string, unknown>>): VfioApOptions {
   let options: VfioApOptions = {};
   let ap: ApHostOptions = {};
   for (const [key, value] of Object.entries(given)) {
     const parse = Object.hasOwn(PARSERS, key) ? PARSERS[key] : undefined;
-    if (parse === undefined) throw new RangeError(`driver vfio_ap has no option '${key}': use ${Object.keys(PARSERS).join(', ')}`);
+    if (parse === undefined) throw new RangeError(`driver vfio_ap has no option '${key}': use ${OPTION_NAMES}`);
     const parsed = parse(value, key);
     options = { ...options, ...parsed };
     ap = { ...ap, ...parsed.ap };
@@ -39,8 +42,8 @@ export function parseVfioApOptions(given: Readonly<Record<string, unknown>>): Vf
 
 function oneOf<const T extends string>(value: unknown, words: readonly T[], what: string): T {
   const found = words.find((word) => word === value);
-  if (found === undefined) throw new RangeError(`${what} of driver vfio_ap is one of ${words.join(', ')}, not '${String(value)}'`);
-  return found;
+  if (found !== undefined) return found;
+  throw new RangeError(`${what} of driver vfio_ap is one of ${words.join(', ')}, not '${String(value)}'`);
 }
 
 /** An array as it is; a word of a command line in its parts. */
@@ -70,6 +73,7 @@ function parseMask(value: unknown, what: string): ApMask {
     return parseMaskChange(String(value), ALL_BITS);
   } catch (error) {
     if (!isErrno(error)) throw error;
-    throw new RangeError(`${what} of driver vfio_ap: '${String(value)}' is no mask; use 0xffff... or changes such as -5,-6`);
+    const sentence = `${what} of driver vfio_ap: '${String(value)}' is no mask; use 0xffff... or changes such as -5,-6`;
+    throw new RangeError(sentence, { cause: error });
   }
 }

@@ -38,8 +38,8 @@ export function checkQueueCount(mdev: MatrixMdev, stream: Uint8Array): void {
 }
 
 /**
- * apqns_match(), matrixes_compatible(): ENODEV where the guest has not one of the queues, EFAULT where one of them can't do what the
- * source's could. `stream` is complete.
+ * apqns_match(), matrixes_compatible(): ENODEV where the guest has not one of the queues, EFAULT where one of them can't do what
+ * the source's could. `stream` is complete.
  */
 export function checkQueues(mdev: MatrixMdev, stream: Uint8Array): void {
   const queues = Array.from({ length: vfio_ap_config.decode(stream).num_queues },
