@@ -1,5 +1,5 @@
 /** `mdevsim run`: this process becomes the command, in a mount namespace where the lab is part of /sys and /dev. */
-import { mkdtempSync } from 'node:fs';
+import { mkdtempSync, rmdirSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { resetSignals } from '../sys/become.js';
@@ -31,8 +31,7 @@ export async function run(argv: readonly string[], request: RunRequest): Promise
   const slots = request.slots ?? (await labFile(request.config))?.slots ?? DEFAULT_SLOTS;
   if (mounted === undefined) needFuse();
   enterMountNamespace(fds, stdio);
-  const lab = mounted ?? mkdtempSync(join(tmpdir(), 'mdevsim-'));
-  if (mounted === undefined) await startServer(lab, request);
+  const lab = mounted ?? await newLab(request);
   attempt('the slots could not be opened', () => openSlots(lab, slots));
   attempt('/sys could not be laid out', () => applyOverlay(join(lab, 'sys'), '/sys', SYS_RULES));
   attempt('/dev could not be laid out', () => applyOverlay(join(lab, 'dev'), '/dev', DEV_RULES));
@@ -43,4 +42,16 @@ export async function run(argv: readonly string[], request: RunRequest): Promise
   const env: NodeJS.ProcessEnv = { ...process.env, [LAB_VARIABLE]: lab };
   delete env['MDEVSIM_USER_NAMESPACE'];
   become(file, argv, env);
+}
+
+/** A lab in a directory of its own, which its server removes at the end. */
+async function newLab(request: RunRequest): Promise<string> {
+  const dir = mkdtempSync(join(tmpdir(), 'mdevsim-'));
+  try {
+    await startServer(dir, request);
+    return dir;
+  } catch (error) {
+    try { rmdirSync(dir); } catch { /* Its server is at it. */ }
+    throw error;
+  }
 }

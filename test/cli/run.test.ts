@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { closeSync, existsSync, mkdtempSync, openSync, rmSync, writeFileSync } from 'node:fs';
+import { closeSync, existsSync, mkdtempSync, openSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { constants, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
@@ -138,6 +138,17 @@ describe('mdevsim run', asRoot, () => {
     const left = (): string => shell(count, ['sh'], [`${lab} --for`]).stdout.trim();
     // The grep's own shell has the pattern among its arguments.
     await eventually('the server to go', () => Number(left()) <= 2);
+  });
+
+  it('leaves no directory when the lab could not be made', () => {
+    const temporary = mkdtempSync(join(tmpdir(), 'mdevsim-run-'));
+    try {
+      const { status } = mdevsim(['run', '--mdev', 'mtty-9', '--', 'true'], { env: { ...process.env, TMPDIR: temporary } });
+      assert.equal(status, 1);
+      assert.deepEqual(readdirSync(temporary).filter((name) => name.startsWith('mdevsim-')), []);
+    } finally {
+      rmSync(temporary, { recursive: true });
+    }
   });
 
   it('ends its server when the command is killed', async () => {
