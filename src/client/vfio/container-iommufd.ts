@@ -97,9 +97,14 @@ export class IommufdBackend implements Backend {
   readonly #ram: Ram;
   #iommu: Fd | undefined;
   #container: IommufdContainer | undefined;
+  #leaving = false;
 
   constructor(ram: Ram) {
     this.#ram = ram;
+  }
+
+  leave(): void {
+    this.#leaving = true;
   }
 
   open(sysfsdev: string): OpenedDevice {
@@ -121,10 +126,10 @@ export class IommufdBackend implements Backend {
 
   #close(fd: Fd, container: IommufdContainer): void {
     if (fd.closed) return;
-    try { vfioIoctl(fd.fd, VFIO_DEVICE_DETACH_IOMMUFD_PT, vfio_device_detach_iommufd_pt); } catch { /* Closing detaches too. */ }
+    if (!this.#leaving) try { vfioIoctl(fd.fd, VFIO_DEVICE_DETACH_IOMMUFD_PT, vfio_device_detach_iommufd_pt); } catch { /* Closing detaches too. */ }
     fd.close();
     if (--container.users > 0) return;
-    container.destroy();
+    if (!this.#leaving) container.destroy();
     this.#container = undefined;
     this.#iommu?.close();
     this.#iommu = undefined;

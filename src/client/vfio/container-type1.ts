@@ -50,8 +50,9 @@ class Type1Container implements Container {
     }));
   }
 
-  close(): void {
-    try {
+  /** Takes the RAM out, unless the process ends. */
+  close(leaving: boolean): void {
+    if (!leaving) try {
       vfioIoctl(this.fd.fd, VFIO_IOMMU_UNMAP_DMA, vfio_iommu_type1_dma_unmap, { iova: 0n, size: BigInt(this.#ram.size) });
     } catch { /* The lab may be gone; closing takes the maps along. */ }
     this.fd.close();
@@ -101,10 +102,15 @@ export function attempt<T>(what: string, run: () => T): T {
 export class GroupBackend implements Backend {
   readonly #ram: Ram;
   #container: Type1Container | undefined;
+  #leaving = false;
   readonly #groups = new Map<string, { readonly fd: Fd; users: number }>();
 
   constructor(ram: Ram) {
     this.#ram = ram;
+  }
+
+  leave(): void {
+    this.#leaving = true;
   }
 
   open(sysfsdev: string, name: string): OpenedDevice {
@@ -182,10 +188,10 @@ export class GroupBackend implements Backend {
     if (group === undefined || --group.users > 0) return;
     this.#groups.delete(number);
     if (this.#groups.size === 0) {
-      this.#container?.close();
+      this.#container?.close(this.#leaving);
       this.#container = undefined;
     } else {
-      try { ioctlWord(group.fd.fd, VFIO_GROUP_UNSET_CONTAINER, 0); } catch { /* Closing the group does it too. */ }
+      if (!this.#leaving) try { ioctlWord(group.fd.fd, VFIO_GROUP_UNSET_CONTAINER, 0); } catch { /* Closing the group does it too. */ }
     }
     group.fd.close();
   }

@@ -25,6 +25,8 @@ export interface Container {
 export interface Backend {
   /** Throws VfioError. */
   open(sysfsdev: string, name: string): OpenedDevice;
+  /** The process ends: from now on devices are closed without undoing what closing takes along (maps, page tables), as by exit(). */
+  leave(): void;
 }
 
 /** A bitmap of dirty pages as the uAPI has it: 64-bit words, a bit per page. */

@@ -97,7 +97,10 @@ export class VfioDevices {
     for (const device of this.#devices) device.resetByMachine();
   }
 
+  /** The process ends. */
   close(): void {
+    this.#group.leave();
+    this.#iommufd.leave();
     for (const device of [...this.#devices].reverse()) this.remove(device);
   }
 
