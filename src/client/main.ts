@@ -92,8 +92,7 @@ export async function startVmm(options: VmmOptions): Promise<RunningVmm> {
       commands: createCommands({ ...context, devices, outgoing, incoming, start, quit: () => finish(0) }), loop, version: VERSION, onFault,
     });
     for (const path of options.qmp) await server.listen({ path });
-    // QEMU resets a new machine twice: once as it is made, once when all of it is there.
-    devices.reset();
+    // QEMU resets a new machine when all of it is there.
     devices.reset();
     if (incomingUri === undefined) {
       if (start.auto) vm.start();

@@ -15,6 +15,8 @@ export interface LabOptions {
   readonly blocker?: string;
   /** Type of both mdevs; default mtty-1. */
   readonly type?: string;
+  /** More arguments of `mdevsim mount`. */
+  readonly args?: readonly string[];
 }
 
 export class TestLab {
@@ -31,7 +33,7 @@ export class TestLab {
     const type = options.type ?? 'mtty-1';
     this.server = new Child('mdevsim mount', [
       ...MDEVSIM, 'mount', this.dir, '--mdev', `${type},uuid=${SOURCE}`, '--mdev', `${type},uuid=${TARGET}`,
-      ...(options.blocker === undefined ? [] : ['--blocker', options.blocker]),
+      ...(options.blocker === undefined ? [] : ['--blocker', options.blocker]), ...(options.args ?? []),
     ]);
   }
 

@@ -29,6 +29,7 @@ interface Commands {
   };
   'migrate-set-parameters': { args: Readonly<Record<string, number | string | boolean>>; result: Record<string, never> };
   'human-monitor-command': { args: { readonly 'command-line': string }; result: string };
+  'system_reset': { args: undefined; result: Record<string, never> };
   'stop': { args: undefined; result: Record<string, never> };
   'cont': { args: undefined; result: Record<string, never> };
   'quit': { args: undefined; result: Record<string, never> };

@@ -92,9 +92,9 @@ export class VfioDevices {
     device.close();
   }
 
-  /** A reset of the machine. QEMU does two before it first runs. */
+  /** A reset of the machine: QEMU resets devices that share a bus first (vfio_reset_handler()), then every device by itself. */
   reset(): void {
-    for (const device of this.#devices) device.resetByMachine();
+    for (let round = 0; round < 2; round++) for (const device of this.#devices) device.resetByMachine();
   }
 
   /** The process ends. */

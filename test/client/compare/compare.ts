@@ -1,0 +1,100 @@
+/** Runs one scenario with stock QEMU and with `mdevsim vmm`, both on one lab, and compares what the lab saw of them. */
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { SOURCE, TARGET, TestLab } from '../../e2e/lab.js';
+import { assertDone } from '../../e2e/assert.js';
+import { sh } from '../../e2e/child.js';
+import { until } from '../../e2e/deadline.js';
+import { whyNoQemu } from '../../e2e/requirements.js';
+import { recreate } from '../../e2e/scenario.js';
+import type { Kind, MachineOptions, Via } from './machine.js';
+import { Machine } from './machine.js';
+import { comparable, TraceReader } from './sequence.js';
+
+export class Run {
+  readonly lab: TestLab;
+  readonly kind: Kind;
+  readonly via: Via;
+  readonly machines: Machine[] = [];
+
+  constructor(lab: TestLab, kind: Kind, via: Via) {
+    this.lab = lab;
+    this.kind = kind;
+    this.via = via;
+  }
+
+  async start(uuid: string, options: Omit<MachineOptions, 'via'> = {}): Promise<Machine> {
+    const machine = new Machine(this.lab, this.kind, uuid, { via: this.via, ...options });
+    this.machines.push(machine);
+    await machine.ready();
+    return machine;
+  }
+
+  /** One that runs, and one that waits for it. */
+  async pair(): Promise<{ source: Machine; target: Machine }> {
+    const [source, target] = await Promise.all([this.start(SOURCE), this.start(TARGET, { incoming: true })]);
+    await source.running();
+    return { source, target };
+  }
+}
+
+export interface Scenario {
+  readonly title: string;
+  readonly via?: Via;
+  /** The knob `features` of both devices. */
+  readonly features?: string;
+  readonly run: (run: Run) => Promise<void>;
+}
+
+/** The calls of each machine of the scenario, in the order in which they were started. */
+async function record(lab: TestLab, trace: TraceReader, kind: Kind, scenario: Scenario): Promise<string[][]> {
+  const run = new Run(lab, kind, scenario.via ?? 'group');
+  try {
+    for (const uuid of [SOURCE, TARGET]) {
+      recreate(lab, uuid);
+      if (scenario.features !== undefined) lab.knob(uuid, 'features', scenario.features);
+    }
+    await scenario.run(run);
+    for (const machine of run.machines) if (machine.child.running) await machine.quit();
+    const { marks } = trace;
+    assertDone(sh(`cat ${lab.path(SOURCE, 'migration_block')} >/dev/null`));
+    await until(10, 'the trace to come in', () => (trace.marks > marks ? true : undefined));
+    return run.machines.map(({ child }) => comparable(kind, trace.of(child.pid)));
+  } catch (error) {
+    if (error instanceof Error) error.message += `\n(${kind})\n${run.machines.map(({ child }) => `--- ${child.name}\n${child.output}\n${trace.of(child.pid).slice(-30).join('\n')}`).join('\n')}`;
+    throw error;
+  } finally {
+    for (const machine of run.machines) {
+      machine.kill();
+      await machine.child.stop('SIGKILL');
+    }
+  }
+}
+
+/** Throws with what differs and a few calls around it. */
+function same(qemu: readonly string[], vmm: readonly string[], what: string): void {
+  const at = qemu.findIndex((call, n) => call !== vmm[n]);
+  if (at < 0 && qemu.length === vmm.length) return;
+  const from = Math.max(0, (at < 0 ? qemu.length : at) - 4);
+  const show = (calls: readonly string[]): string => calls.slice(from, from + 14).join('\n  ');
+  assert.fail(`${what}: calls differ from number ${at < 0 ? qemu.length : at} on\nQEMU:\n  ${show(qemu)}\nvmm:\n  ${show(vmm)}`);
+}
+
+export function compareScenarios(title: string, scenarios: readonly Scenario[]): void {
+  describe(`stock QEMU and mdevsim vmm: ${title}`, { skip: whyNoQemu() ?? false, timeout: 85_000 }, () => {
+    it('do the same to their devices', async (context) => {
+      await TestLab.with({ args: ['--trace', 'vfio,slot,sysfs'] }, async (lab) => {
+        const trace = new TraceReader();
+        lab.server.process.stderr?.setEncoding('utf8').on('data', (data: string) => trace.feed(data));
+        for (const scenario of scenarios) {
+          await context.test(scenario.title, async () => {
+            const qemu = await record(lab, trace, 'qemu', scenario);
+            const vmm = await record(lab, trace, 'vmm', scenario);
+            assert.equal(vmm.length, qemu.length);
+            for (const [n, calls] of qemu.entries()) same(calls, vmm[n] ?? [], `machine ${n + 1}`);
+          });
+        }
+      });
+    });
+  });
+}

@@ -1,0 +1,107 @@
+/**
+ * What a VMM did to its device, from the lab's trace, one line a call. Two VMMs did the same when their lines are the same, but for
+ * the differences that are named here with their reasons.
+ */
+import type { Kind } from './machine.js';
+
+/** Calls by process, in the order in which the lab answered them. */
+export class TraceReader {
+  readonly #calls = new Map<number, string[]>();
+  /** Attributes read or written so far: what was traced before one of them has come in when it does. */
+  marks = 0;
+  #rest = '';
+
+  feed(data: string): void {
+    const lines = (this.#rest + data).split('\n');
+    this.#rest = lines.pop() ?? '';
+    for (const line of lines) this.#line(line);
+  }
+
+  of(pid: number): readonly string[] {
+    return this.#calls.get(pid) ?? [];
+  }
+
+  #line(line: string): void {
+    if (/^\s*[\d.]+ sysfs\./.test(line)) this.marks++;
+    const match = /^\s*[\d.]+ (vfio\.ioctl|vfio\.io|slot\.unbind) (.*)$/.exec(line);
+    if (match === null) return;
+    const fields = new Map([...(match[2] ?? '').matchAll(/(\w+)=("(?:[^"\\]|\\.)*"|\S+)/g)].map(([, key, value]) => [key ?? '', (value ?? '').replace(/^"|"$/g, '')]));
+    const field = (key: string): string => fields.get(key) ?? '';
+    const pid = Number(field('pid'));
+    const file = field('file').replace(/ .*/, '');
+    const call = match[1] === 'vfio.ioctl' ? `${file} ${field('command')} -> ${field('result')}`
+      : match[1] === 'slot.unbind' ? `${field('kind').replace(/ .*/, '')} close`
+        : `${file} ${field('operation')} ${position(file, Number(field('offset')))} ${field('size')} -> ${field('result')}`;
+    const list = this.#calls.get(pid) ?? [];
+    list.push(call);
+    this.#calls.set(pid, list);
+  }
+}
+
+/** Region and offset of a device; the position in a stream. */
+function position(file: string, offset: number): string {
+  return file === 'vfio-device' ? `${Math.floor(offset / 2 ** 40)}+0x${(offset % 2 ** 40).toString(16)}` : String(offset);
+}
+
+/** A query of what is pending: the dirty pages, the devices' sizes, and in PRE_COPY what may be read now. */
+const PENDING = [
+  / (VFIO_DEVICE_FEATURE GET DMA_LOGGING_REPORT|IOMMU_HWPT_GET_DIRTY_BITMAP .*|VFIO_IOMMU_DIRTY_PAGES flags=4) -> 0$/,
+  / GET MIG_DATA_SIZE -> 0$/,
+  / VFIO_MIG_GET_PRECOPY_INFO -> 0$/,
+] as const;
+
+/** A device in PRE_COPY that has nothing to give for now. */
+const NOTHING_YET = /^migration-saving read \d+ \d+ -> (0|ENOMSG)$/;
+
+const RESUMING = / SET MIG_DEVICE_STATE RESUMING /;
+
+interface KnownDifference {
+  /** In whose lines. */
+  readonly in: readonly Kind[];
+  readonly call: RegExp;
+  /** Left out altogether, or every run of them counted once. */
+  readonly treatment: 'absent' | 'once';
+  readonly why: string;
+}
+
+export const KNOWN_DIFFERENCES: readonly KnownDifference[] = [
+  {
+    in: ['vmm'], call: /^vfio-device VFIO_DEVICE_(GET_IRQ_INFO|SET_IRQS) index=5 /, treatment: 'absent',
+    why: 'stock QEMU does not know the interrupt of migration_block',
+  },
+  {
+    in: ['qemu', 'vmm'], call: /^(vfio-container VFIO_IOMMU_(UN)?MAP_DMA|iommufd IOMMU_IOAS_(UN)?MAP) /, treatment: 'absent',
+    why: 'q35 maps its RAM in pieces, around holes and ROMs, and again when they change; vmm has one piece',
+  },
+  { in: ['qemu', 'vmm'], call: PENDING[0], treatment: 'once', why: 'one for each piece of RAM' },
+];
+
+/**
+ * The calls with the known differences taken out. How often a migration asks what is pending, after its setup, is a matter of time:
+ * such queries are left out where they come in whole, and so are reads in PRE_COPY that give nothing. Of a migration that fails, how
+ * much had come through is a matter of buffers: QEMU sends its stream in pieces of 32 KiB.
+ */
+export function comparable(kind: Kind, calls: readonly string[]): string[] {
+  const lines: string[] = [];
+  let precopy = false;
+  for (const call of calls) {
+    const state = / SET MIG_DEVICE_STATE (\w+).* -> 0$/.exec(call)?.[1];
+    if (state !== undefined) precopy = state.startsWith('PRE_COPY');
+    if (precopy && NOTHING_YET.test(call)) continue;
+    const known = KNOWN_DIFFERENCES.find((row) => row.in.includes(kind) && row.call.test(call));
+    if (known?.treatment === 'absent') continue;
+    if (known?.treatment === 'once' && lines.at(-1) === call) continue;
+    lines.push(call);
+  }
+  if (!lines.slice(lines.findIndex((line) => RESUMING.test(line)) + 1).some((line) => / SET MIG_DEVICE_STATE /.test(line))) {
+    return lines.filter((line) => !line.startsWith('migration-resuming write '));
+  }
+  for (let at = lines.length - 2; at > 0; at--) {
+    const first = !/ (DMA_LOGGING_START|IOMMU_HWPT_SET_DIRTY_TRACKING .*|VFIO_IOMMU_DIRTY_PAGES flags=1) -> 0$/.test(lines[at - 1] ?? '');
+    if (!first || !PENDING[0].test(lines[at] ?? '') || !PENDING[1].test(lines[at + 1] ?? '')) continue;
+    let end = at + 1;
+    while (PENDING[1].test(lines[end] ?? '') || PENDING[2].test(lines[end] ?? '')) end++;
+    lines.splice(at, end - at);
+  }
+  return lines;
+}
