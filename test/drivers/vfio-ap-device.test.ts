@@ -2,12 +2,14 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import {
+  VFIO_DEVICE_FEATURE, VFIO_DEVICE_FEATURE_DMA_LOGGING_REPORT, VFIO_DEVICE_FEATURE_GET, VFIO_DEVICE_FEATURE_MIG_DATA_SIZE,
   VFIO_DEVICE_FLAGS_AP, VFIO_DEVICE_FLAGS_CAPS, VFIO_DEVICE_FLAGS_RESET, VFIO_DEVICE_GET_INFO, VFIO_DEVICE_GET_IRQ_INFO,
   VFIO_DEVICE_GET_REGION_INFO, VFIO_DEVICE_RESET, VFIO_DEVICE_SET_IRQS, VFIO_IRQ_SET_ACTION_MASK, VFIO_IRQ_SET_ACTION_TRIGGER,
-  VFIO_IRQ_SET_DATA_BOOL, VFIO_IRQ_SET_DATA_EVENTFD, VFIO_IRQ_SET_DATA_NONE, vfio_device_info, vfio_irq_info, vfio_irq_set,
+  VFIO_IRQ_SET_DATA_BOOL, VFIO_IRQ_SET_DATA_EVENTFD, VFIO_IRQ_SET_DATA_NONE, vfio_device_feature, vfio_device_info, vfio_irq_info, vfio_irq_set,
 } from '../../src/abi/vfio.js';
 import { vfio_device_info_cap_ap_attrs } from '../../src/drivers/vfio-ap/uapi.js';
 import { FakeOwnedFd } from '../fakes/caller.js';
+import { VfioClient } from '../vfio/vfio-client.js';
 import { FREE, Rig, uuid } from './vfio-ap-rig.js';
 import type { Guest } from './vfio-ap-rig.js';
 
@@ -222,6 +224,23 @@ test('v1: storing 1 fires ENABLE, storing 0 fires DISABLE, the value it has fire
   guest.close();
   assert.deepEqual(await fired('1'), [1n, 0n], 'the driver keeps the eventfds of a client that has gone');
   void rig.core.remove(guest.mdev);
+});
+
+test('v1, through VFIO: asking for the size of the state is enough for EBUSY', async () => {
+  const rig = new Rig(V1);
+  const guest = await rig.create().do('migratable 1');
+  const client = new VfioClient();
+  const { device } = await client.openDevice(client.vfio.register({ name: uuid(1) }, guest.device));
+  const feature = (number: number): Promise<{ errno: string }> => client.ioctl(device, VFIO_DEVICE_FEATURE,
+    Buffer.concat([vfio_device_feature.encode({ argsz: 16, flags: VFIO_DEVICE_FEATURE_GET | number }), new Uint8Array(8)]));
+  assert.equal((await feature(VFIO_DEVICE_FEATURE_DMA_LOGGING_REPORT)).errno, 'ENOTTY');
+  assert.equal(await guest.write('migratable', '0'), '0');
+  await guest.do('migratable 1');
+  assert.equal((await feature(VFIO_DEVICE_FEATURE_MIG_DATA_SIZE)).errno, '0');
+  assert.equal(await guest.write('migratable', '0'), 'EBUSY');
+  assert.equal((await client.ioctl(device, VFIO_DEVICE_GET_REGION_INFO, new Uint8Array(32))).errno, 'EOPNOTSUPP');
+  await client.close(device);
+  assert.equal(await guest.write('migratable', '0'), '0');
 });
 
 test('RESET: back to RUNNING; v1 leaves the migration where it was', async () => {

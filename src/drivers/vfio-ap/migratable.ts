@@ -4,7 +4,7 @@
  *
  * The flag is set by MIG_DATA_SIZE and cleared by a request for STOP in STOP_COPY, as by the blocker policy `observe`; in
  * addition it belongs to the open file of the device: opening begins without it. While the device is closed the driver
- * looks the flag up in memory that it has freed; what it finds there is undefined, and is taken as clear here.
+ * looks the flag up through a null pointer; what it finds there is taken as clear here.
  */
 import { Errno } from '../../abi/errno.js';
 import { createPolicy } from '../../blocker/policy.js';
