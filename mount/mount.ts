@@ -142,10 +142,17 @@ function attach(dir: string, allowOther: boolean): Fd {
 /**
  * Takes the mount out of the name space first, so that nobody comes in any more. Serves on until all notices are written: one
  * that waits for a lock of the kernel would keep the connection open, and with it everybody who waits for an answer.
+ *
+ * Both need worker threads. Clients in our own process may hold them all; those are interrupted until there is a free one.
  */
 async function detach(dir: string, session: Session): Promise<void> {
-  if (!session.ended) await detachPath(dir).catch(() => undefined);
-  await session.notices.settled();
+  const interrupting = setInterval(() => session.interruptAll(), INTERRUPT_INTERVAL);
+  try {
+    if (!session.ended) await detachPath(dir).catch(() => undefined);
+    await session.notices.settled();
+  } finally {
+    clearInterval(interrupting);
+  }
   session.end('unmounted');
 }
 
@@ -166,5 +173,7 @@ async function detachPath(dir: string): Promise<void> {
 const describe = (error: unknown): string => (error instanceof Errno ? error.code : String(error));
 
 const O_RDWR = 2;
+/** ms */
+const INTERRUPT_INTERVAL = 100;
 const ROOT_MODE = 0o755;
 

@@ -12,6 +12,9 @@ import {
   fuse_notify_inval_inode_out, fuse_notify_poll_wakeup_out, fuse_out_header,
 } from './fuse-abi.js';
 
+/** Longest time that a client's answer waits for notices, ms. */
+const PATIENCE = 200;
+
 function notice(code: number, body: Uint8Array, tail: Uint8Array = new Uint8Array(0)): Uint8Array {
   const length = OUT_BODY + body.length + tail.length;
   const message = new Uint8Array(length);
@@ -63,6 +66,23 @@ export class Notices {
   /** Resolves when every notice so far is written; undefined when that is so now. */
   settled(): Promise<void> | undefined {
     return this.#running;
+  }
+
+  /**
+   * As settled(), for a client's sake and therefore with an end: after PATIENCE it is answered all the same. Otherwise clients
+   * in our own process could hold all worker threads, waiting for a notice that needs one. (Until the notice is written, ESTALE
+   * makes the kernel look up again: Session.goneByPath().)
+   */
+  settledSoon(): Promise<void> | undefined {
+    const running = this.#running;
+    if (running === undefined) return undefined;
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, PATIENCE);
+      void running.then(() => {
+        clearTimeout(timer);
+        resolve();
+      });
+    });
   }
 
   close(): void {

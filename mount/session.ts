@@ -144,13 +144,18 @@ export class Session implements Clients {
 
   /** Answers a WRITE: a store that removed nodes returns when the kernel knows it, so that its writer sees it too. */
   written(request: Request, size: number): void | Promise<void> {
-    const settled = this.notices.settled();
+    const settled = this.notices.settledSoon();
     if (settled !== undefined) return settled.then(() => this.replies.written(request, size));
     this.replies.written(request, size);
   }
 
   interrupt(unique: number): void {
     this.#pending.get(unique)?.abort();
+  }
+
+  /** All running requests are interrupted, as if their callers had got a signal. */
+  interruptAll(): void {
+    for (const request of this.#pending.values()) request.abort();
   }
 
   initialized(): void {
@@ -164,7 +169,7 @@ export class Session implements Clients {
     trace('fuse.end', { reason });
     this.#tree.observer = {};
     this.notices.close();
-    for (const request of this.#pending.values()) request.abort();
+    this.interruptAll();
     this.handles.clear();
     this.inodes.clear();
     this.#channel.close();
@@ -210,7 +215,7 @@ export class Session implements Clients {
 
   #failed(request: Request, error: unknown): void {
     // A failed store may have removed nodes as well.
-    const settled = this.notices.settled();
+    const settled = this.notices.settledSoon();
     if (settled !== undefined && OPERATION_BY_OPCODE[request.opcode]?.name === 'WRITE') {
       void settled.then(() => this.replies.failed(request, error));
       return;
