@@ -1,15 +1,16 @@
-/** Declares `mdevsim vmm`. Kept apart from program.ts for its many options. */
+/** Declares `mdevsim vmm` and `mdevsim qmp`. Kept apart from program.ts for its many options. */
 import type { Command } from 'commander';
 import { InvalidArgumentError } from 'commander';
 import type { VfioPciOptions } from '../client/vm/device.js';
+import type { GuestLoadOptions } from '../client/vm/guest-load.js';
 import type { PrepareEvents } from '../client/vm/vm.js';
 import { PREPARE_EVENTS } from '../client/vm/vm.js';
 import type { Step } from '../client/migration/steps.js';
 import { STEPS } from '../client/migration/steps.js';
 import { CliError } from './errors.js';
-import { parseSlots } from './options.js';
+import { parseCount, parseSlots } from './options.js';
 import { DEFAULT_SLOTS } from './run/slot-numbers.js';
-import { parseDevice, parsePrepareEvents, parseQmp, parseRam, parseStep } from './vmm-options.js';
+import { GUEST_LOAD, parseDevice, parseGuestLoad, parsePrepareEvents, parseQmp, parseRam, parseStep } from './vmm-options.js';
 
 interface Collected {
   lab?: string;
@@ -25,6 +26,7 @@ interface Collected {
   prepareEvents: PrepareEvents;
   break: Step[];
   log?: boolean;
+  guestLoad?: GuestLoadOptions | true;
 }
 
 function value<T>(parse: (text: string) => T): (text: string) => T {
@@ -58,12 +60,27 @@ export function declareVmm(program: Command): void {
     .option('--notify', 'tell drivers that have the feature when a migration starts and ends')
     .option('--prepare-events <which>', `events before transitions: ${PREPARE_EVENTS.join(', ')}`, value(parsePrepareEvents), 'none' as const)
     .option('--break <step>', `hold migrations before that step, until x-mdevsim-continue (repeatable): ${STEPS.join(', ')}`, many(parseStep), [])
+    .option('--guest-load [pages=N,bytes=N]', 'a guest that writes RAM pages and sends bytes through the first device, so many a second',
+      value(parseGuestLoad))
     .option('--log', 'say on stderr what happens')
     .addHelpText('after', '\nExample:\n  mdevsim vmm --lab /tmp/lab --device $UUID,id=vf0 --qmp unix:/tmp/a.qmp')
-    .action(async ({ device, stopped, onlyMigratable, notify, break: breaks, log, ...rest }: Collected) => {
+    .action(async ({ device, stopped, onlyMigratable, notify, break: breaks, log, guestLoad, ...rest }: Collected) => {
       const { vmm } = await import('./vmm.js');
       await vmm({
-        ...rest, devices: device, stopped: stopped === true, onlyMigratable: onlyMigratable === true, notify: notify === true, breaks, log: log === true,
+        ...rest, ...(guestLoad === undefined ? {} : { guestLoad: guestLoad === true ? GUEST_LOAD : guestLoad }), devices: device, stopped: stopped === true, onlyMigratable: onlyMigratable === true, notify: notify === true, breaks, log: log === true,
       });
+    });
+
+  program.command('qmp')
+    .description("Send one command to a VMM's monitor and print what it returns, as JSON.")
+    .argument('<socket>', 'path of its QMP socket')
+    .argument('<command>')
+    .argument('[arguments...]', 'JSON, or name=value ...')
+    .option('--until <pattern>', 'repeat the command until what it returns (JSON without blanks) matches this regular expression')
+    .option('--timeout <seconds>', 'how long to repeat it', value((text) => parseCount(text, '--timeout', 1, 3600)), 20)
+    .addHelpText('after', '\nExample:\n  mdevsim qmp /tmp/a.qmp migrate uri=unix:/tmp/migration && mdevsim qmp --until completed /tmp/a.qmp query-migrate')
+    .action(async (socket: string, name: string, words: string[], options: { until?: string; timeout: number }) => {
+      const { parsePattern, qmp } = await import('./qmp.js');
+      await qmp(socket, name, words, { timeout: options.timeout, ...(options.until === undefined ? {} : { until: parsePattern(options.until) }) });
     });
 }

@@ -22,8 +22,8 @@ function normalize(value: unknown, key = ''): unknown {
 
 /** A reply line as an object; `inf`, which QEMU writes for 1e400, is no JSON. */
 function parse(line: string): Line {
-  const { timestamp: _time, ...rest } = JSON.parse(line.replace(/: inf\b/, ': "inf"')) as Record<string, unknown>;
-  return normalize(rest) as Line;
+  const { timestamp, ...rest } = JSON.parse(line.replace(/: inf\b/, ': "inf"')) as Record<string, unknown>;
+  return normalize(timestamp === undefined ? rest : { ...rest, timestamp: '' }) as Line;
 }
 
 const PATIENCE = 15_000;

@@ -35,6 +35,9 @@ class QmpClientSession {
   #negotiated = false;
   #oob = false;
   #queued = 0;
+  /** Messages that arrived before the end of the negotiation and are not answered yet. */
+  #early = 0;
+  #negotiating: Promise<void> = Promise.resolve();
   readonly #negotiation: QmpCommands;
 
   constructor(socket: Socket, server: QmpServer) {
@@ -65,6 +68,17 @@ class QmpClientSession {
   }
 
   #receive(message: Json | JsonError): void {
+    if (this.#negotiated && this.#early === 0) return this.#enqueue(message);
+    // Until it has negotiated a client does not wait for the main loop: it can get in while that is held.
+    this.#early++;
+    this.#negotiating = this.#negotiating.then(async () => {
+      if (this.#negotiated) this.#enqueue(message);
+      else this.send(await this.#answer(message));
+      this.#early--;
+    });
+  }
+
+  #enqueue(message: Json | JsonError): void {
     if (this.#isImmediate(message)) {
       void this.#answer(message).then((answer) => this.send(answer));
       return;
@@ -82,7 +96,7 @@ class QmpClientSession {
   }
 
   #isImmediate(message: Json | JsonError): boolean {
-    if (!this.#negotiated || message instanceof JsonError || !isJsonObject(message)) return false;
+    if (message instanceof JsonError || !isJsonObject(message)) return false;
     const { execute } = message;
     return typeof execute === 'string' && this.#server.commands.get(execute)?.immediate === true;
   }
