@@ -14,6 +14,8 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   commander: ['src/cli', 'src'],
   valibot: ['src/lab'],
   yaml: ['src/lab'],
+  // Where it is installed and Node itself reads no TypeScript.
+  'tsx/esm/api': ['src/lab'],
 };
 
 function sources(root: string): string[] {

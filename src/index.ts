@@ -4,6 +4,11 @@
  *   import { Lab } from 'mdevsim';
  */
 export { Lab } from './lab/lab.js';
+export { defineDriver } from './drivers/simple/define.js';
+export type {
+  SimpleAttribute, SimpleDevice, SimpleDriver, SimpleIdentity, SimpleRegion, SimpleState, SimpleType,
+} from './drivers/simple/define.js';
+export type { MdevDriver } from './mdev/driver.js';
 export type { LabOptions, TypeInfo } from './lab/lab.js';
 export type { DriverRequest, LabConfiguration } from './lab/build.js';
 export type { DeviceRequest, DeviceSetup, SetupPath, SetupProblem } from './lab/setup.js';

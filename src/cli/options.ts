@@ -7,7 +7,12 @@ export type PolicyName = (typeof POLICIES)[number];
 export const KERNELS = ['6.12', '7.2'] as const;
 export type KernelName = (typeof KERNELS)[number];
 
-export interface DriverRequest { readonly name: string; readonly parents: number; readonly features?: string }
+export interface DriverRequest {
+  readonly name: string;
+  readonly parents: number;
+  readonly features?: string;
+  readonly options?: Readonly<Record<string, string>>;
+}
 export interface MdevRequest { readonly type: string; readonly uuid?: string; readonly parent?: string }
 
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
@@ -25,7 +30,7 @@ export function parseCount(text: string, what: string, least: number, most: numb
   return value;
 }
 
-/** `mtty`, `mtty=2` or `mtty=2,features=stop-copy+p2p`. */
+/** `mtty`, `mtty=2` or `mtty=2,features=stop-copy+p2p`. Any other key is the driver's own option. */
 export function parseDriver(text: string): DriverRequest {
   const [driver = '', ...options] = text.split(',');
   const [name = '', count, ...rest] = driver.split('=');
@@ -33,17 +38,23 @@ export function parseDriver(text: string): DriverRequest {
     throw usage(`--driver takes NAME or NAME=PARENTS, then ,features=...; not '${text}'`);
   }
   const parents = count === undefined ? 1 : parseCount(count, `the number of parents in --driver ${text}`, 1, MAX_PARENTS);
-  const features = parseFeatures(text, options);
-  return features === undefined ? { name, parents } : { name, parents, features };
+  const given = new Map<string, string>();
+  for (const option of options) {
+    const [, key = '', value = ''] = /^(\w+)=(.*)$/.exec(option) ?? [];
+    if (key === '' || given.has(key)) throw usage(`--driver takes options as in features=stop-copy, each once, not '${option}'`);
+    given.set(key, value);
+  }
+  const features = parseFeatures(text, given.get('features'));
+  given.delete('features');
+  return {
+    name, parents,
+    ...(features === undefined ? {} : { features }),
+    ...(given.size === 0 ? {} : { options: Object.fromEntries(given) }),
+  };
 }
 
-function parseFeatures(text: string, options: readonly string[]): string | undefined {
-  const [option, again] = options;
-  if (option === undefined) return undefined;
-  if (!option.startsWith('features=') || again !== undefined) {
-    throw usage(`--driver knows features=, once, not '${again ?? option}'`);
-  }
-  const words = option.slice('features='.length);
+function parseFeatures(text: string, words: string | undefined): string | undefined {
+  if (words === undefined) return undefined;
   try {
     return migrationFeatureWords(parseMigrationFeatures(words)).join('+');
   } catch (error) {
@@ -97,8 +108,11 @@ export interface LabRequest {
 /** The command line that makes the same lab again: for the server that `run` starts. */
 export function labArguments(request: LabRequest): string[] {
   const args = [
-    ...request.driver.flatMap(({ name, parents, features }) => [
-      '--driver', `${name}=${parents}${features === undefined ? '' : `,features=${features}`}`,
+    ...request.driver.flatMap(({ name, parents, features, options = {} }) => [
+      '--driver', [
+        `${name}=${parents}`, ...(features === undefined ? [] : [`features=${features}`]),
+        ...Object.entries(options).map(([key, value]) => `${key}=${value}`),
+      ].join(','),
     ]),
     ...request.mdev.flatMap(({ type, uuid, parent }) => [
       '--mdev', `${type}${uuid === undefined ? '' : `,uuid=${uuid}`}${parent === undefined ? '' : `,parent=${parent}`}`,

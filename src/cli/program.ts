@@ -38,9 +38,9 @@ function labOptions(command: Command): Command {
     .option('--config <file>',
       'make the lab that this file describes (docs/lab-file.md); --mdev adds to it, other options overrule it')
     .option(
-      '--driver <name[=parents][,features=WORDS]>',
-      'load a driver, with that many parent devices; WORDS are the migration features that its devices have, '
-        + 'stop-copy+p2p+pre-copy or less (default: mtty=1; repeatable)', many(parseDriver),
+      '--driver <name[=parents][,KEY=VALUE...]>',
+      'load a driver, or a module such as ./my-driver.js, with that many parent devices; features=stop-copy+p2p+pre-copy or less '
+        + 'is what its devices can do in a migration, other keys are its own (default: mtty=1; repeatable)', many(parseDriver),
     )
     .option('--mdev <type[,uuid=UUID][,parent=PARENT]>', 'create an mdev (repeatable)', many(parseMdev))
     .option('--blocker <policy>', `when migration_block is refused: ${POLICIES.join(', ')} (default: track)`, value(parsePolicy))

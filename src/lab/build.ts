@@ -6,10 +6,13 @@ import type { DriverOptions } from '../drivers/index.js';
 import type { BlockerPolicyName } from '../blocker/policy.js';
 import { IommufdFile } from '../iommufd/main.js';
 import { MdevCore } from '../mdev/core.js';
+import type { MdevDriver } from '../mdev/driver.js';
 import type { VfioKernel } from '../vfio/kernel-profile.js';
 import { parseMigrationFeatures } from '../vfio/migration-features.js';
 import { Vfio } from '../vfio/registrar.js';
 import type { Report, SetupPath } from './setup.js';
+import { isDriverPath, loadUserDriver } from './user-driver.js';
+import type { DriverFactory } from './user-driver.js';
 
 /** include/linux/miscdevice.h: VFIO_MINOR. */
 const VFIO_MINOR = 196;
@@ -17,13 +20,18 @@ const VFIO_MINOR = 196;
 const IOMMU_MINOR = 257;
 
 export interface DriverRequest {
+  /** One of DRIVER_NAMES, or the path of a module (user-driver.ts), which Lab.mount() loads. */
   readonly name: string;
+  /** Instead of one of that name. */
+  readonly factory?: DriverFactory;
   /** How many parent devices; default 1. */
   readonly parents?: number;
   /** What its devices can do in a migration, as words: `stop-copy+p2p`. Default: all that the driver can. */
   readonly features?: string;
   /** What differs for single types, by name: `mtty-1`. */
   readonly types?: Readonly<Record<string, { readonly features?: string }>>;
+  /** What only this driver has; the driver checks it. */
+  readonly options?: Readonly<Record<string, unknown>>;
 }
 
 export interface LabConfiguration {
@@ -52,7 +60,7 @@ export function buildMachine(configuration: LabConfiguration, report: Report = t
   const core = new MdevCore(machine, vfio);
   for (const [index, request] of drivers.entries()) {
     try {
-      load(core, request, { blocker, migrationFlags }, (type, error) => report(['drivers', index, 'types', type], error));
+      load(core, request, { blocker, migrationFlags }, (part, type, error) => report(['drivers', index, part, type], error));
     } catch (error) {
       report(['drivers', index], error);
     }
@@ -65,18 +73,43 @@ function thrown(_path: SetupPath, error: unknown): never {
 }
 
 function load(
-  core: MdevCore, { name, parents, features, types = {} }: DriverRequest, defaults: DriverOptions,
-  report: (type: string, error: unknown) => void,
+  core: MdevCore, { name, factory, parents, features, types = {}, options }: DriverRequest, defaults: DriverOptions,
+  report: (part: 'types' | 'options', name: string | undefined, error: unknown) => void,
 ): void {
   const typeMigrationFlags: Record<string, number> = {};
   for (const [type, special] of Object.entries(types)) {
     if (special.features !== undefined) typeMigrationFlags[type] = parseMigrationFeatures(special.features);
   }
   const migrationFlags = features === undefined ? defaults.migrationFlags : parseMigrationFeatures(features);
-  const driver = createDriver(name, { ...defaults, migrationFlags, typeMigrationFlags });
+  const driverOptions = { ...defaults, migrationFlags, typeMigrationFlags, own: options };
+  let driver: MdevDriver;
+  try {
+    driver = factory === undefined ? createDriver(name, driverOptions) : factory(driverOptions);
+  } catch (error) {
+    if (options === undefined || !(error instanceof RangeError)) throw error;
+    report('options', undefined, error);
+    return;
+  }
   const { parents: [first] } = core.registerDriver(driver, parents);
   const known = first?.ops.types.map((type) => type.name) ?? [];
   for (const type of Object.keys(types)) {
-    if (!known.includes(type)) report(type, new RangeError(`driver ${name} has no type ${type}: there are ${known.join(', ')}`));
+    if (known.includes(type)) continue;
+    report('types', type, new RangeError(`driver ${name} has no type ${type}: there are ${known.join(', ')}`));
   }
+}
+
+/** The same configuration, with the drivers that are modules loaded. */
+export async function loadDrivers<T extends LabConfiguration>(configuration: T, report: Report = thrown): Promise<T> {
+  const { drivers } = configuration;
+  if (drivers?.some(({ name }) => isDriverPath(name)) !== true) return configuration;
+  const loaded: DriverRequest[] = [];
+  for (const [index, request] of drivers.entries()) {
+    try {
+      const module = request.factory === undefined && isDriverPath(request.name);
+      loaded.push(module ? { ...request, factory: await loadUserDriver(request.name) } : request);
+    } catch (error) {
+      report(['drivers', index], error);
+    }
+  }
+  return { ...configuration, drivers: loaded };
 }

@@ -14,7 +14,7 @@ import { mountTree } from '../../mount/mount.js';
 import type { MdevCore } from '../mdev/core.js';
 import type { MdevDevice } from '../mdev/device.js';
 import { readAttribute, writeAttribute } from './attributes.js';
-import { buildMachine } from './build.js';
+import { buildMachine, loadDrivers } from './build.js';
 import type { LabConfiguration } from './build.js';
 import { LabDevice, watchDevice } from './device.js';
 import { LabEvents } from './events.js';
@@ -57,7 +57,8 @@ export class Lab {
   static async mount(dir: string, options: LabOptions = {}): Promise<Lab> {
     const problems: SetupProblem[] = [];
     const report: Report = (path, error) => void problems.push({ path, error });
-    const core = buildMachine(options, report);
+    const loaded = await loadDrivers(options, report);
+    const core = buildMachine(problems.length === 0 ? loaded : { drivers: [] }, report);
     // Without its drivers every device would be one more error.
     if (problems.length === 0) await setUpDevices(core, options.devices ?? [], report);
     const [first] = problems;

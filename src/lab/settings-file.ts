@@ -2,6 +2,7 @@
  * sys/kernel/debug/mdevsim/lab: how this lab was made, as one line of JSON in the words of a lab file without its devices. What a
  * lab was made with is not to be seen elsewhere in its tree, and `mdevsim list --as-config` only knows the tree.
  */
+import { resolve } from 'node:path';
 import { LazyDir } from '../device/lazy-dir.js';
 import { GroupSource } from '../device/layout.js';
 import type { MdevCore } from '../mdev/core.js';
@@ -11,6 +12,7 @@ import { bindGroup } from '../sysfs/group.js';
 import { DEFAULT_BLOCKER_POLICY } from '../blocker/policy.js';
 import { migrationFeatureWords, parseMigrationFeatures } from '../vfio/migration-features.js';
 import type { LabConfiguration } from './build.js';
+import { isDriverPath } from './user-driver.js';
 
 export const SETTINGS_FILE = 'sys/kernel/debug/mdevsim/lab';
 
@@ -23,6 +25,7 @@ export interface LabSettings {
     readonly name: string;
     readonly parents: number;
     readonly features?: readonly string[];
+    readonly options?: Readonly<Record<string, unknown>>;
     readonly types?: Readonly<Record<string, { readonly features: readonly string[] }>>;
   }[];
 }
@@ -38,13 +41,15 @@ export function settingsOf(configuration: LabConfiguration, xattrs = false): Lab
     kernel, policy: blocker,
     ...(xattrs ? { xattrs } : {}),
     ...(slots === undefined ? {} : { slots }),
-    drivers: drivers.map(({ name, parents = 1, features, types = {} }) => {
+    drivers: drivers.map(({ name, parents = 1, features, types = {}, options = {} }) => {
       const able = features === undefined ? byDefault : words(features);
       const special = Object.entries(types).flatMap(([type, { features: own }]) =>
         (own === undefined ? [] : [[type, { features: words(own) }] as const]));
       return {
-        name, parents,
+        name: isDriverPath(name) ? resolve(name) : name,
+        parents,
         ...(able === undefined ? {} : { features: able }),
+        ...(Object.keys(options).length === 0 ? {} : { options }),
         ...(special.length === 0 ? {} : { types: Object.fromEntries(special) }),
       };
     }),

@@ -24,7 +24,8 @@ export interface DeviceSetup extends DeviceRequest {
 
 /** A place in LabOptions: `drivers`, 0 or `devices`, 7, `attributes`, `migration_block`. */
 export type SetupPath = readonly [
-  kind: 'drivers' | 'devices', index: number, part?: 'types' | 'knobs' | 'attributes', name?: string,
+  kind: 'drivers' | 'devices', index: number, part?: 'types' | 'options' | 'knobs' | 'attributes',
+  name?: string | undefined,
 ];
 
 export interface SetupProblem {

@@ -17,10 +17,11 @@ describe('option values', () => {
     assert.deepEqual(parseDriver('mtty'), { name: 'mtty', parents: 1 });
     assert.deepEqual(parseDriver('mtty=2'), { name: 'mtty', parents: 2 });
     assert.deepEqual(parseDriver('mtty,features=p2p+stop-copy'), { name: 'mtty', parents: 1, features: 'stop-copy+p2p' });
+    assert.deepEqual(parseDriver('./my.js=2,a=1,b='), { name: './my.js', parents: 2, options: { a: '1', b: '' } });
     assert.deepEqual(parseDriver('mtty=3,features=stop-copy'), { name: 'mtty', parents: 3, features: 'stop-copy' });
   });
   for (const text of ['', '=2', 'mtty=', 'mtty=0', 'mtty=x', 'mtty=1=2', 'mtty=-1', 'mtty=1025',
-    'features=stop-copy', 'mtty,', 'mtty,x=1', 'mtty,features=',
+    'features=stop-copy', 'mtty,', 'mtty,x', 'mtty,x=1,x=2', 'mtty,=1', 'mtty,features=',
     'mtty,features=p2p', 'mtty,features=stop-copy+fly', 'mtty,features=stop-copy,features=stop-copy']) {
     it(`parseDriver() rejects '${text}'`, () => assert.throws(() => parseDriver(text), CliError));
   }
@@ -51,12 +52,12 @@ describe('option values', () => {
   it('labArguments() says the same again', () => {
     assert.deepEqual(
       labArguments({
-        driver: [{ name: 'mtty', parents: 2, features: 'stop-copy+p2p' }],
+        driver: [{ name: 'mtty', parents: 2, features: 'stop-copy+p2p', options: { a: '1' } }],
         mdev: [{ type: 'mtty-1', uuid: UUID, parent: 'mtty1' }],
         blocker: 'enforce', kernel: '7.2',
       }),
       [
-        '--driver', 'mtty=2,features=stop-copy+p2p', '--mdev', `mtty-1,uuid=${UUID},parent=mtty1`,
+        '--driver', 'mtty=2,features=stop-copy+p2p,a=1', '--mdev', `mtty-1,uuid=${UUID},parent=mtty1`,
         '--blocker', 'enforce', '--kernel', '7.2',
       ],
     );

@@ -50,6 +50,7 @@ const WRONG: readonly (readonly [what: string, text: string, problem: string])[]
   ['a list instead of a device', 'devices:\n  - [mtty-1]', '2:5 devices[0]: expected a mapping with some of type, uuid'],
   ['a list instead of attributes', 'devices:\n  - type: mtty-1\n    attributes: [x]', '3:18 devices[0].attributes[0]: expected the name of an attribute'],
   ['an unknown driver', 'drivers:\n  - name: nvidia', '2:11 drivers[0].name: expected'],
+  ['a list of options', 'drivers:\n  - {name: mtty, options: [1]}', '2:28 drivers[0].options[0]: expected the name of an option'],
   ['a driver without a name', 'drivers:\n  - parents: 1', '2:5 drivers[0].name: expected this key, which is missing here'],
   ['no parents', 'drivers:\n  - {name: mtty, parents: 0}', '2:27 drivers[0].parents: expected a whole number from 1 to 1024, not 0'],
   ['features without stop-copy', 'drivers:\n  - {name: mtty, features: [p2p]}', '2:28 drivers[0].features: expected a list with stop-copy in it, not ["p2p"]'],
@@ -144,6 +145,7 @@ devices:
 const REFUSED: readonly (readonly [what: string, text: string, problem: string])[] = [
   ['a driver that is named twice', 'drivers:\n  - name: mtty\n  - name: mtty', '3:11 drivers[1].name: '],
   ['an unknown type of a driver', 'drivers:\n  - name: mtty\n    types: {mtty-9: {features: [stop-copy]}}', '3:21 drivers[0].types.mtty-9: driver mtty has no type mtty-9: there are mtty-1, mtty-2'],
+  ['an option that a driver does not have', 'drivers:\n  - name: mtty\n    options: {x: 1}', "3:14 drivers[0].options: driver mtty has no option 'x'"],
   ['an unknown type', 'devices:\n  - type: mtty-9', '2:5 devices[0]: no type mtty-9: there are mtty-1, mtty-2 (ENODEV)'],
   ['an unknown parent', 'devices:\n  - {type: mtty-1, parent: mtty7}', '2:5 devices[0]: no type mtty-1 on a parent mtty7'],
   ['a UUID that is there twice', `devices:\n  - {type: mtty-1, uuid: ${UUID}}\n  - {type: mtty-1, uuid: ${UUID}}`, '3:5 devices[1]: expected a UUID that no other device has'],

@@ -13,8 +13,8 @@ describe('docs/lab-file.md', asRoot, () => {
   after(() => scratch[Symbol.dispose]());
 
   it('has its examples', () => {
-    assert.deepEqual([...files.keys()], ['serial-card.yaml', 'two-cards.yaml', 'hundred.yaml', 'wrong.yaml']);
-    assert.equal(consoles.length, 5);
+    assert.deepEqual([...files.keys()], ['serial-card.yaml', 'two-cards.yaml', 'matrix.yaml', 'hundred.yaml', 'wrong.yaml']);
+    assert.equal(consoles.length, 6);
   });
 
   for (const block of consoles) {

@@ -8,6 +8,7 @@
  * mounted.
  */
 import { readFileSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { safeParse } from 'valibot';
 import { isErrno } from '../../abi/errno.js';
 import type { SetupProblem } from '../setup.js';
@@ -35,7 +36,7 @@ export function parseLabFile(file: string, text: string): LabFile {
   // An empty file is a lab with defaults.
   const { success, issues, output } = safeParse(LAB_FILE, source.content ?? {});
   if (!success) throw new LabFileError(file, unique(issues.map((issue) => problemOf(issue, source))));
-  const { settings, locate } = toSettings(output);
+  const { settings, locate } = toSettings(output, dirname(file));
   return {
     ...settings,
     explain: (problems) => {

@@ -95,11 +95,17 @@ const value = v.union([v.string(), v.number(), v.boolean()]);
 const attributeValue = v.union([value, v.array(value)], 'text, a number, true, false, or a list of these');
 
 const driver = mapping({
-  name: about('The driver.', oneOf(DRIVER_NAMES)),
+  name: about('The driver: a name, or the path of a module, from this file.', v.union(
+    [oneOf(DRIVER_NAMES), v.pipe(v.string(), v.regex(/^\.{0,2}\//))],
+    `one of ${list(DRIVER_NAMES)}, or a path as in ./my-driver.js`,
+  )),
   parents: v.optional(about('How many parent devices; default 1.', whole(1, MAX_PARENTS))),
   features: v.optional(features),
   types: v.optional(about('What differs for single types, by name (mtty-1).',
-    v.record(name('the name of a type'), mapping({ features: v.optional(features) }), 'a mapping from type names to what differs for them'))),
+    v.record(name('the name of a type'), mapping({ features: v.optional(features) }),
+      'a mapping from type names to what differs for them'))),
+  options: v.optional(about('What only this driver has.',
+    v.record(name('the name of an option'), v.unknown(), 'a mapping of options'))),
 });
 
 const device = mapping({

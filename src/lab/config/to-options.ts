@@ -1,6 +1,8 @@
 /** A checked lab file as what Lab.mount() takes, and the way back from what went wrong there to the place in the file. */
+import { resolve } from 'node:path';
 import type { VfioKernel } from '../../vfio/kernel-profile.js';
 import type { DriverRequest } from '../build.js';
+import { isDriverPath } from '../user-driver.js';
 import type { DeviceSetup, SetupPath } from '../setup.js';
 import type { ConfigPath } from './problem.js';
 import type { LabFileContent, LabFileDevice, LabFileDriver, LabFileFaults } from './schema.js';
@@ -56,11 +58,14 @@ function setups({ type, uuid, parent, count = 1, policy, features, faults, attri
   }));
 }
 
-function driverRequest({ name, parents, features, types }: LabFileDriver): DriverRequest {
+/** A driver's module is looked for beside the file. */
+function driverRequest({ name, parents, features, types, options }: LabFileDriver, directory: string): DriverRequest {
   const special = Object.entries(types ?? {}).map(([type, { features: words }]) =>
     [type, words === undefined ? {} : { features: words.join('+') }] as const);
   return {
-    name, types: Object.fromEntries(special),
+    name: isDriverPath(name) ? resolve(directory, name) : name,
+    types: Object.fromEntries(special),
+    ...(options === undefined ? {} : { options }),
     ...(parents === undefined ? {} : { parents }),
     ...(features === undefined ? {} : { features: features.join('+') }),
   };
@@ -82,7 +87,9 @@ export interface ConvertedLabFile {
   readonly locate: (path: SetupPath) => ConfigPath;
 }
 
-export function toSettings({ kernel, policy, slots, xattrs, drivers, devices = [] }: LabFileContent): ConvertedLabFile {
+/** `directory`: where the file is. */
+export function toSettings(content: LabFileContent, directory: string): ConvertedLabFile {
+  const { kernel, policy, slots, xattrs, drivers, devices = [] } = content;
   const expanded = devices.flatMap((device, index) => setups(device).map((setup) => ({ setup, index })));
   const settings: LabFileSettings = {
     devices: expanded.map(({ setup }) => setup),
@@ -90,10 +97,10 @@ export function toSettings({ kernel, policy, slots, xattrs, drivers, devices = [
     ...(policy === undefined ? {} : { blocker: policy }),
     ...(xattrs === undefined ? {} : { xattrs }),
     ...(slots === undefined ? {} : { slots }),
-    ...(drivers === undefined ? {} : { drivers: drivers.map(driverRequest) }),
+    ...(drivers === undefined ? {} : { drivers: drivers.map((driver) => driverRequest(driver, directory)) }),
   };
   const locate = ([kind, index, part, name = '']: SetupPath): ConfigPath => {
-    if (kind === 'drivers') return part === undefined ? [kind, index, 'name'] : [kind, index, part, name];
+    if (kind === 'drivers') return [kind, index, part ?? 'name', ...(name === '' ? [] : [name])];
     const at: ConfigPath = [kind, expanded[index]?.index ?? 0];
     if (part === undefined) return at;
     if (part !== 'knobs') return [...at, part, name];

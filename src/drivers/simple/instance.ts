@@ -1,0 +1,55 @@
+/** One device of a driver that was made with defineDriver(): its files, and the device as VFIO sees it (device.ts). */
+import { blockerDebugfsGroup, blockerGroup } from '../../blocker/blocker.js';
+import { faultDebugfsGroup } from '../../fault/knobs.js';
+import type { Awaitable } from '../../kernfs/file.js';
+import type { MdevIdentity, MdevInstance } from '../../mdev/driver.js';
+import type { Attribute } from '../../sysfs/attribute.js';
+import { bindGroup } from '../../sysfs/group.js';
+import type { AttributeGroup } from '../../sysfs/group.js';
+import { migrationDebugfsGroup } from '../../vfio/debugfs.js';
+import type { SimpleAttribute, SimpleDevice, SimpleOptions } from './define.js';
+import { SimpleVfioDevice } from './device.js';
+import { guarded } from './guard.js';
+
+function toAttribute(driver: string, name: string, attribute: SimpleAttribute): Attribute<undefined> {
+  const show = (): Awaitable<string> => guarded(driver, `show of ${name}`, () => {
+    const content = attribute.show?.() ?? '';
+    return content instanceof Promise ? content.then((text) => `${text}\n`) : `${content}\n`;
+  });
+  const store = (_owner: undefined, data: Uint8Array): Awaitable<void> =>
+    guarded(driver, `store of ${name}`, () => attribute.store?.(Buffer.from(data).toString('utf8').replace(/\n$/, '')));
+  const [readable, writable] = ['show' in attribute, 'store' in attribute];
+  return {
+    name, mode: (readable ? 0o444 : 0) | (writable ? 0o200 : 0),
+    ...(readable ? { show } : {}),
+    ...(writable ? { store } : {}),
+  };
+}
+
+export class SimpleInstance implements MdevInstance {
+  readonly vfio: SimpleVfioDevice;
+  readonly groups: readonly AttributeGroup[];
+  readonly #driver: string;
+  readonly #device: SimpleDevice;
+  readonly #giveBack: () => void;
+
+  constructor(driver: string, identity: MdevIdentity, device: SimpleDevice, options: SimpleOptions, giveBack: () => void) {
+    this.#driver = driver;
+    this.#device = device;
+    this.#giveBack = giveBack;
+    this.vfio = new SimpleVfioDevice(driver, device, options, () => identity.notify?.('migration_block'));
+    const attributes = Object.entries(device.attributes ?? {}).map(([name, attribute]) => toAttribute(driver, name, attribute));
+    this.groups = [bindGroup(undefined, attributes), blockerGroup(this.vfio.blocker)];
+  }
+
+  get debugfs(): NonNullable<MdevInstance['debugfs']> {
+    const migration = migrationDebugfsGroup(this.vfio);
+    const faults = this.vfio.migration === undefined ? [] : [faultDebugfsGroup(this.vfio.faults)];
+    return { vfio: migration === undefined ? [] : [migration], mdevsim: [blockerDebugfsGroup(this.vfio.blocker), ...faults] };
+  }
+
+  remove(): void {
+    this.#giveBack();
+    guarded(this.#driver, 'remove()', () => this.#device.remove?.());
+  }
+}

@@ -1,0 +1,132 @@
+/** docs/writing-a-driver.md: its driver and its commands are run as written. Then what the driver is for VFIO, without a mount. */
+import assert from 'node:assert/strict';
+import { join } from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { ERRNO, isErrno } from '../../src/abi/errno.js';
+import {
+  VFIO_DEVICE_STATE_RESUMING, VFIO_DEVICE_STATE_RUNNING, VFIO_DEVICE_STATE_STOP, VFIO_DEVICE_STATE_STOP_COPY,
+} from '../../src/abi/vfio.js';
+import { defineDriver, Errno } from '../../src/index.js';
+import type { MdevDriver, SimpleDevice } from '../../src/index.js';
+import { localRequest } from '../../src/lab/local-caller.js';
+import { loadUserDriver } from '../../src/lab/user-driver.js';
+import type { MdevInstance } from '../../src/mdev/driver.js';
+import { setLogSink } from '../../src/trace/trace.js';
+import { asRoot } from '../cli/mdevsim.js';
+import { readDocument, Scratch } from '../cli/console.js';
+
+const { files, consoles } = readDocument(fileURLToPath(new URL('../../docs/writing-a-driver.md', import.meta.url)));
+const request = localRequest(0);
+const scratch = new Scratch(files);
+after(() => scratch[Symbol.dispose]());
+
+function probe(driver: MdevDriver): MdevInstance {
+  const parent = driver.createParent(0);
+  const [type] = parent.types;
+  assert.ok(type !== undefined);
+  return parent.probe({ uuid: '83b8f4f2-509f-382f-3c1e-e6bfe0fa1001', log: () => undefined }, type);
+}
+
+const refuses = (code: keyof typeof ERRNO, run: () => unknown): void => assert.throws(run, (error) => isErrno(error, code));
+
+describe('docs/writing-a-driver.md', asRoot, () => {
+  it('has a driver of less than 60 lines', () => {
+    assert.deepEqual([...files.keys()], ['counter.ts', 'broken.mjs', 'typo.mjs']);
+    assert.ok((files.get('counter.ts') ?? '').split('\n').length < 60);
+    assert.equal(consoles.length, 3);
+  });
+  for (const block of consoles) {
+    it(`prints what it says: ${block.commands.split('\n')[0]}`, () => scratch.run(block));
+  }
+});
+
+describe('the driver of the page', () => {
+  let driver: MdevDriver;
+  before(async () => { driver = (await loadUserDriver(join(scratch.dir, 'counter.ts')))({}); });
+
+  it('has a region that is read and written', () => {
+    const { vfio } = probe(driver);
+    assert.equal(vfio.write?.(request, 8, Uint8Array.of(1, 2, 3)), 3);
+    assert.deepEqual([...(vfio.read?.(request, 7, 5) as Uint8Array)], [0, 1, 2, 3, 0]);
+    refuses('EINVAL', () => vfio.read?.(request, 4090, 7));
+    refuses('EINVAL', () => vfio.read?.(request, 2 ** 40, 1));
+    refuses('EINVAL', () => vfio.write?.(request, 4096, Uint8Array.of(1)));
+  });
+
+  it('has a state that migrates', async () => {
+    const [source, target] = [probe(driver).vfio, probe(driver).vfio];
+    assert.ok(source.migration !== undefined && target.migration !== undefined);
+    await source.write?.(request, 4000, Uint8Array.of(42));
+    const saving = await source.migration.setState(request, VFIO_DEVICE_STATE_STOP_COPY);
+    const resuming = await target.migration.setState(request, VFIO_DEVICE_STATE_RESUMING);
+    for (;;) {
+      const data = await saving?.read?.(request, 0, 1000);
+      if (data === undefined || data.length === 0) break;
+      await resuming?.write?.(request, 0, Uint8Array.from(data));
+    }
+    await target.migration.setState(request, VFIO_DEVICE_STATE_STOP);
+    await target.migration.setState(request, VFIO_DEVICE_STATE_RUNNING);
+    assert.deepEqual(target.read?.(request, 0, 4096), source.read?.(request, 0, 4096));
+    assert.deepEqual([...(target.read?.(request, 4000, 1) as Uint8Array)], [42]);
+  });
+
+  it('has as many instances as it says', () => {
+    const parent = driver.createParent(0);
+    const [type] = parent.types;
+    assert.ok(type !== undefined);
+    const made = Array.from({ length: 4 }, () => parent.probe({ uuid: '', log: () => undefined }, type));
+    assert.equal(parent.availableInstances(type), 0);
+    refuses('ENOSPC', () => parent.probe({ uuid: '', log: () => undefined }, type));
+    made[0]?.remove();
+    assert.equal(parent.availableInstances(type), 1);
+  });
+});
+
+describe('defineDriver()', () => {
+  const make = (device: SimpleDevice): MdevInstance => probe(defineDriver({ name: 'x', types: [{ name: 'x-1' }], create: () => device })());
+
+  /** What was logged while `run` ran. */
+  function logged(run: () => unknown): string[] {
+    const lines: string[] = [];
+    const former = setLogSink(({ fields }) => lines.push(String(fields['message'])));
+    try {
+      run();
+    } finally {
+      setLogSink(former);
+    }
+    return lines;
+  }
+
+  it('makes EIO of an accident, and logs where it was; Errno passes', () => {
+    const { vfio } = make({ regions: [{ size: 8, read: () => { throw new TypeError('oops'); }, write: () => { throw new Errno('EPERM'); } }] });
+    const [line = ''] = logged(() => refuses('EIO', () => vfio.read?.(request, 0, 1)));
+    assert.match(line, /^driver x, read of a region: \/.*TypeError: oops$/);
+    assert.deepEqual(logged(() => refuses('EPERM', () => vfio.write?.(request, 0, Uint8Array.of(1)))), []);
+  });
+
+  it('without state, nothing migrates; without write, a region is read-only', () => {
+    const { vfio, debugfs } = make({ regions: [{ size: 8 }] });
+    assert.equal(vfio.migration, undefined);
+    assert.deepEqual(debugfs?.vfio, []);
+    assert.deepEqual(vfio.read?.(request, 0, 8), new Uint8Array(8));
+    refuses('EINVAL', () => vfio.write?.(request, 0, Uint8Array.of(1)));
+  });
+
+  it('attributes have the modes that they can have', () => {
+    const { groups } = make({ attributes: { r: { show: () => 1 }, w: { store: () => undefined }, rw: { show: () => '', store: () => undefined } } });
+    assert.deepEqual(groups[0]?.attributes.map(({ name, mode }) => `${name} ${mode.toString(8)}`), ['r 444', 'w 200', 'rw 644']);
+  });
+
+  it('refuses options that it does not have', () => {
+    assert.throws(() => defineDriver({ name: 'x', types: [], create: () => ({}) })({ own: { y: 1 } }), /driver x has no option 'y'/);
+  });
+});
+
+describe('loadUserDriver()', () => {
+  it('says what is wrong with a module, and where', async () => {
+    await assert.rejects(loadUserDriver(join(scratch.dir, 'typo.mjs')), /^RangeError: driver .*typo\.mjs: \/.*\/typo\.mjs:3: SyntaxError: Unexpected token '}'$/);
+    await assert.rejects(loadUserDriver('./nothing.js'), /driver \.\/nothing\.js: no such file/);
+    await assert.rejects(loadUserDriver(fileURLToPath(new URL('../e2e/deadline.ts', import.meta.url))), /its default export must be/);
+  });
+});
