@@ -3,6 +3,7 @@ import { isStep, STEPS } from '../client/migration/steps.js';
 import type { Step } from '../client/migration/steps.js';
 import type { OnOffAuto, VfioPciOptions } from '../client/vm/device.js';
 import { ON_OFF_AUTO } from '../client/vm/device.js';
+import type { GuestLoadOptions } from '../client/vm/guest-load.js';
 import { PREPARE_EVENTS } from '../client/vm/vm.js';
 import type { PrepareEvents } from '../client/vm/vm.js';
 import { CliError, EXIT_USAGE } from './errors.js';
@@ -21,6 +22,7 @@ export interface VmmRequest {
   readonly prepareEvents: PrepareEvents;
   readonly breaks: readonly Step[];
   readonly log: boolean;
+  readonly guestLoad?: GuestLoadOptions;
 }
 
 const usage = (message: string): CliError => new CliError(message, EXIT_USAGE);
@@ -65,6 +67,21 @@ export function parseDevice(text: string): VfioPciOptions {
     enableMigration: choice<OnOffAuto>('enable-migration', ON_OFF_AUTO), migrationEvents: onOff('migration-events', false),
     iommufd: onOff('iommufd', false), blocker: onOff('blocker', true), deviceDirtyTracking: onOff('x-device-dirty-page-tracking', true),
   };
+}
+
+/** What --guest-load alone does, per second. */
+export const GUEST_LOAD: GuestLoadOptions = { pages: 1000, bytes: 200 };
+const MAX_RATE = 1_000_000;
+
+/** `pages=N,bytes=N`, per second; what is left out is as in GUEST_LOAD. */
+export function parseGuestLoad(text: string): GuestLoadOptions {
+  const load = { ...GUEST_LOAD };
+  for (const pair of text.split(',')) {
+    const match = /^(pages|bytes)=(\d{1,7})$/.exec(pair);
+    if (match === null || Number(match[2]) > MAX_RATE) throw usage(`--guest-load takes pages=N,bytes=N, at most ${MAX_RATE} per second, not '${text}'`);
+    load[match[1] as keyof GuestLoadOptions] = Number(match[2]);
+  }
+  return load;
 }
 
 /** `unix:PATH`: the path. */

@@ -15,6 +15,8 @@ import type { Step } from './migration/steps.js';
 import { QmpServer } from './qmp/server.js';
 import { VfioDevices } from './vfio/devices.js';
 import type { VfioPciOptions } from './vm/device.js';
+import { GuestLoad } from './vm/guest-load.js';
+import type { GuestLoadOptions } from './vm/guest-load.js';
 import { Ram } from './vm/ram.js';
 import { Vm } from './vm/vm.js';
 import type { EventData, PrepareEvents } from './vm/vm.js';
@@ -35,6 +37,8 @@ export interface VmmOptions {
   readonly notify: boolean;
   readonly prepareEvents: PrepareEvents;
   readonly breaks: readonly Step[];
+  /** A guest that does something, with the first device's serial port. */
+  readonly guestLoad?: GuestLoadOptions | undefined;
   /** A line for the operator. */
   readonly log: (level: 'info' | 'warning' | 'error', message: string) => void;
 }
@@ -88,8 +92,9 @@ export async function startVmm(options: VmmOptions): Promise<RunningVmm> {
 
   try {
     for (const device of options.devices) devices.add(device);
+    const load = options.guestLoad === undefined ? undefined : new GuestLoad(vm, devices.all[0], options.guestLoad);
     server = new QmpServer({
-      commands: createCommands({ ...context, devices, outgoing, incoming, start, quit: () => finish(0) }), loop, version: VERSION, onFault,
+      commands: createCommands({ ...context, devices, outgoing, incoming, start, load, quit: () => finish(0) }), loop, version: VERSION, onFault,
     });
     for (const path of options.qmp) await server.listen({ path });
     // QEMU resets a new machine when all of it is there.

@@ -5,11 +5,14 @@ import type { MigrationContext } from '../migration/outgoing-run.js';
 import type { QmpCommand } from '../qmp/dispatch.js';
 import type { Json } from '../qmp/json-parser.js';
 import type { VfioDevices } from '../vfio/devices.js';
+import type { GuestLoad } from '../vm/guest-load.js';
 
 export interface CommandContext extends MigrationContext {
   readonly devices: VfioDevices;
   readonly outgoing: OutgoingMigration;
   readonly incoming: IncomingMigration;
+  /** With --guest-load. */
+  readonly load?: GuestLoad | undefined;
   /** Whether the machine starts after an incoming migration. */
   readonly start: { auto: boolean };
   /** Ends the process once the replies so far are sent. */

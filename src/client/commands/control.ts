@@ -5,7 +5,7 @@ import { QmpError } from '../qmp/error.js';
 import type { CommandContext, CommandTable } from './context.js';
 import { text } from './context.js';
 
-export function controlCommands({ vm, devices, steps, start, quit }: CommandContext): CommandTable {
+export function controlCommands({ vm, devices, steps, start, load, quit }: CommandContext): CommandTable {
   return {
     'stop': {
       run: () => {
@@ -40,6 +40,12 @@ export function controlCommands({ vm, devices, steps, start, quit }: CommandCont
         vm.environment.event('SHUTDOWN', { guest: false, reason: 'host-qmp-quit' });
         quit();
         return {};
+      },
+    },
+    'x-mdevsim-guest-load': {
+      run: () => {
+        if (load === undefined) throw new QmpError('There is no guest load: start with --guest-load');
+        return { ...load.report };
       },
     },
     'x-mdevsim-break': {

@@ -16,9 +16,9 @@ export interface SerialPort {
 
 export interface GuestLoadOptions {
   /** Pages written in a second. */
-  readonly pages: number;
+  pages: number;
   /** Bytes sent through the port in a second; 0 without one. */
-  readonly bytes: number;
+  bytes: number;
 }
 
 export interface GuestLoadReport {
