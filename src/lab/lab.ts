@@ -11,6 +11,8 @@
  */
 import type { Mount, MountOptions, MountStats } from '../../mount/mount.js';
 import { mountTree } from '../../mount/mount.js';
+import { Errno } from '../abi/errno.js';
+import { accident } from '../drivers/simple/guard.js';
 import type { MdevCore } from '../mdev/core.js';
 import type { MdevDevice } from '../mdev/device.js';
 import { readAttribute, writeAttribute } from './attributes.js';
@@ -56,7 +58,7 @@ export class Lab {
    */
   static async mount(dir: string, options: LabOptions = {}): Promise<Lab> {
     const problems: SetupProblem[] = [];
-    const report: Report = (path, error) => void problems.push({ path, error });
+    const report: Report = (path, error) => void problems.push({ path, error: withPlace(error) });
     const loaded = await loadDrivers(options, report);
     const core = buildMachine(problems.length === 0 ? loaded : { drivers: [] }, report);
     // Without its drivers every device would be one more error.
@@ -166,4 +168,9 @@ export class Lab {
     this.#devices.set(mdev.uuid, made);
     return made;
   }
+}
+
+/** An exception that nobody meant: a user's driver threw it, so its message says where. */
+function withPlace(error: unknown): unknown {
+  return error instanceof Errno || error instanceof RangeError ? error : new Error(accident(error), { cause: error });
 }

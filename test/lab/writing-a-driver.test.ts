@@ -7,7 +7,7 @@ import { ERRNO, isErrno } from '../../src/abi/errno.js';
 import {
   VFIO_DEVICE_STATE_RESUMING, VFIO_DEVICE_STATE_RUNNING, VFIO_DEVICE_STATE_STOP, VFIO_DEVICE_STATE_STOP_COPY,
 } from '../../src/abi/vfio.js';
-import { defineDriver, Errno } from '../../src/index.js';
+import { defineDriver, Errno, Lab } from '../../src/index.js';
 import type { MdevDriver, SimpleDevice } from '../../src/index.js';
 import { localRequest } from '../../src/lab/local-caller.js';
 import { loadUserDriver } from '../../src/lab/user-driver.js';
@@ -120,6 +120,15 @@ describe('defineDriver()', () => {
 
   it('refuses options that it does not have', () => {
     assert.throws(() => defineDriver({ name: 'x', types: [], create: () => ({}) })({ own: { y: 1 } }), /driver x has no option 'y'/);
+  });
+});
+
+describe('an MdevDriver of a user\'s own', () => {
+  it('that throws while the lab is made is told with file and line', async () => {
+    const fail = (): never => { throw new TypeError('oops'); };
+    const factory = (): MdevDriver => ({ name: 'x', parentPath: () => 'virtual/x/x', createParent: fail });
+    const mounting = Lab.mount(scratch.dir, { drivers: [{ name: 'x', factory }] });
+    await assert.rejects(mounting, /^Error: \/.*writing-a-driver\.test\.ts:\d+: TypeError: oops$/);
   });
 });
 
