@@ -44,3 +44,32 @@ export function createMemfd(name: string, size: number): MappedMemory {
     throw error;
   }
 }
+
+const cLseek = bind('lseek', 'long', ['int', 'long', 'int']);
+const cFallocate = bind('fallocate', 'int', ['int', 'int', 'long', 'long']);
+const SEEK_DATA = 3;
+const SEEK_HOLE = 4;
+const ENXIO = 6;
+const FALLOC_FL_KEEP_SIZE = 1;
+const FALLOC_FL_PUNCH_HOLE = 2;
+
+/** Parts of a memfd that were ever written, as [start, end) in bytes; the rest reads as zero and takes no memory. */
+export function writtenRanges(fd: number, size: number): [number, number][] {
+  const ranges: [number, number][] = [];
+  for (let at = 0; at < size;) {
+    const start = cLseek(fd, at, SEEK_DATA);
+    if (start < 0) {
+      if (lastErrno() === ENXIO) break;
+      throw Errno.fromNumber(lastErrno(), 'lseek');
+    }
+    const end = check(cLseek(fd, start, SEEK_HOLE), 'lseek');
+    ranges.push([start, Math.min(end, size)]);
+    at = end;
+  }
+  return ranges;
+}
+
+/** Makes a part of a memfd zero again, and gives its memory back; whole pages. */
+export function punchHole(fd: number, offset: number, length: number): void {
+  check(cFallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset, length), 'fallocate');
+}

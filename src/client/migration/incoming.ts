@@ -118,11 +118,17 @@ export class IncomingMigration {
     });
     await steps.reach('load');
     let state: RunState = 'running';
+    // A device takes one block while the next one is read.
+    let written: Promise<void> = Promise.resolve();
     for (let ended = false; !ended;) {
-      const { name, payload } = await reader.next();
+      const [{ name, payload }] = await Promise.all([reader.next(), written]);
       switch (name) {
         case 'ram': loadRam(vm.ram, payload); break;
-        case 'deviceData': await DeviceLoader.of(this.#loaders, payload).data(payload); break;
+        case 'deviceData':
+          written = DeviceLoader.of(this.#loaders, payload).data(payload);
+          // Whether it fails is seen in the next turn.
+          written.catch(() => undefined);
+          break;
         case 'deviceConfig': DeviceLoader.of(this.#loaders, payload).config(payload); break;
         case 'runState': state = parseRunState(payload); break;
         case 'switchoverStart': break;

@@ -6,14 +6,42 @@
 import type { GuestMemory } from '../vm/memory.js';
 import { PAGE_SIZE } from '../vm/ram.js';
 import type { MigrationStatistics } from './statistics.js';
-import { ramPageStruct, ramRecordStruct } from './stream.js';
+import { ramRecordStruct, ramRunStruct } from './stream.js';
 import type { StreamWriter } from './stream-writer.js';
 
 /** Pages of one record. */
 const RECORD_PAGES = 256;
-/** Zero pages of one record: they cost 8 bytes each. */
-const RECORD_ZEROS = 4096;
+/** Runs of zero pages of one record. */
+const RECORD_ZERO_RUNS = 1024;
 const ZERO_PAGE = Buffer.alloc(PAGE_SIZE);
+const WORDS = PAGE_SIZE / 4;
+
+/** Page numbers, gathered into runs. */
+class Runs {
+  readonly #pages: number[] = [];
+  readonly #counts: number[] = [];
+  total = 0;
+
+  get length(): number {
+    return this.#pages.length;
+  }
+
+  add(page: number, count = 1): void {
+    const last = this.#pages.length - 1;
+    this.total += count;
+    if (last >= 0 && (this.#pages[last] ?? 0) + (this.#counts[last] ?? 0) === page) this.#counts[last] = (this.#counts[last] ?? 0) + count;
+    else {
+      this.#pages.push(page);
+      this.#counts.push(count);
+    }
+  }
+
+  encode(): Uint8Array {
+    const data = new Uint8Array(this.length * ramRunStruct.size);
+    this.#pages.forEach((page, at) => ramRunStruct.patch(data, { page, count: this.#counts[at] ?? 0 }, at * ramRunStruct.size));
+    return data;
+  }
+}
 
 export class RamSaver {
   readonly #memory: GuestMemory;
@@ -25,7 +53,9 @@ export class RamSaver {
   #next = 0;
   #lastSync = 0;
   readonly #staging = Buffer.alloc(RECORD_PAGES * PAGE_SIZE);
-  readonly #index = new Uint8Array((RECORD_PAGES + RECORD_ZEROS) * ramPageStruct.size);
+  readonly #words: Uint32Array;
+  /** Zero pages that were never written, still to be told. */
+  #holes = new Runs();
 
   /** `pass` is told of each synchronisation: the event MIGRATION_PASS. */
   constructor(memory: GuestMemory, statistics: MigrationStatistics, pass: (count: number) => void) {
@@ -37,12 +67,21 @@ export class RamSaver {
     const spare = this.#bitmap.length * 8 - this.#pages;
     if (spare > 0) this.#bitmap[this.#bitmap.length - 1] = 0xff >> spare;
     statistics.total = memory.ram.size;
+    const { bytes } = memory.ram;
+    this.#words = new Uint32Array(bytes.buffer, bytes.byteOffset, bytes.length / 4);
   }
 
   /** ram_save_setup(): throws where a device's log cannot be started. */
   setup(): void {
     this.#memory.startDirtyLog();
     this.sync();
+    // What is written from now on is logged, so that this may be skipped: looking at it would allocate it.
+    const { ram } = this.#memory;
+    let end = 0;
+    for (const [from, to] of [...ram.written, [ram.size, ram.size] as const]) {
+      this.#skip(Math.ceil(end / PAGE_SIZE), Math.floor(from / PAGE_SIZE));
+      end = to;
+    }
   }
 
   /** Bytes of pages that are to be sent. */
@@ -74,29 +113,44 @@ export class RamSaver {
 
   /** Sends one record of at most about `limit` bytes (one page at least). False when there is nothing to send. */
   async send(writer: StreamWriter, limit: number): Promise<boolean> {
-    if (this.#pages === 0) return false;
+    const zeros = this.#holes;
+    this.#holes = new Runs();
+    if (this.#pages === 0 && zeros.length === 0) return false;
     const { bytes } = this.#memory.ram;
     const most = Math.max(1, Math.min(RECORD_PAGES, Math.floor(limit / PAGE_SIZE)));
-    const zeros: number[] = [];
-    const pages: number[] = [];
-    while (pages.length < most && zeros.length < RECORD_ZEROS) {
+    const pages = new Runs();
+    while (pages.total < most && zeros.length < RECORD_ZERO_RUNS) {
       const page = this.#take();
       if (page < 0) break;
-      const data = bytes.subarray(page * PAGE_SIZE, (page + 1) * PAGE_SIZE);
-      if (ZERO_PAGE.equals(data)) zeros.push(page);
+      if (this.#isZero(page)) zeros.add(page);
       else {
-        this.#staging.set(data, pages.length * PAGE_SIZE);
-        pages.push(page);
+        this.#staging.set(bytes.subarray(page * PAGE_SIZE, (page + 1) * PAGE_SIZE), pages.total * PAGE_SIZE);
+        pages.add(page);
       }
     }
-    this.#statistics.zeroPages += zeros.length;
-    this.#statistics.normalPages += pages.length;
+    this.#statistics.zeroPages += zeros.total;
+    this.#statistics.normalPages += pages.total;
     this.#statistics.remaining = this.pending;
-    const numbers = [...zeros, ...pages];
-    numbers.forEach((page, at) => ramPageStruct.patch(this.#index, { page: BigInt(page) }, at * ramPageStruct.size));
-    await writer.record('ram', ramRecordStruct.encode({ zeros: zeros.length, pages: pages.length }),
-      this.#index.subarray(0, numbers.length * ramPageStruct.size), this.#staging.subarray(0, pages.length * PAGE_SIZE));
+    await writer.record('ram', ramRecordStruct.encode({ zero_runs: zeros.length, runs: pages.length }), zeros.encode(), pages.encode(),
+      this.#staging.subarray(0, pages.total * PAGE_SIZE));
     return true;
+  }
+
+  #isZero(page: number): boolean {
+    // Most pages that are not zero begin so.
+    return this.#words[page * WORDS] === 0 && ZERO_PAGE.equals(this.#memory.ram.bytes.subarray(page * PAGE_SIZE, (page + 1) * PAGE_SIZE));
+  }
+
+  /** Pages [from, to) need not be looked at: they are zero. */
+  #skip(from: number, to: number): void {
+    for (let page = from; page < to; page++) {
+      const [byte, bit] = [page >> 3, 1 << (page & 7)];
+      if (((this.#bitmap[byte] ?? 0) & bit) === 0) continue;
+      this.#bitmap[byte] = (this.#bitmap[byte] ?? 0) & ~bit;
+      this.#pages--;
+      this.#holes.add(page);
+    }
+    this.#statistics.remaining = this.pending;
   }
 
   cleanup(): void {

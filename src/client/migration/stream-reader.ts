@@ -5,7 +5,7 @@ import type { RecordName } from './stream.js';
 
 export interface StreamRecord {
   readonly name: RecordName;
-  /** Valid until the next record is read. */
+  /** Valid until the record after the next one is read. */
   readonly payload: Uint8Array;
 }
 
@@ -13,7 +13,8 @@ export class StreamReader {
   readonly #channel: Channel;
   readonly #checksum = new StreamChecksum();
   readonly #header = new Uint8Array(HEADER_SIZE);
-  #buffer = new Uint8Array(64 << 10);
+  readonly #buffers = [new Uint8Array(64 << 10), new Uint8Array(64 << 10)];
+  #turn = 0;
 
   constructor(channel: Channel) {
     this.#channel = channel;
@@ -30,8 +31,13 @@ export class StreamReader {
   async next(): Promise<StreamRecord> {
     await this.#channel.read(this.#header);
     const header = this.#checksum.decodeHeader(this.#header);
-    if (header.length > this.#buffer.length) this.#buffer = new Uint8Array(header.length > 1 << 20 ? MAX_PAYLOAD : 1 << 20);
-    const payload = this.#buffer.subarray(0, header.length);
+    this.#turn ^= 1;
+    let buffer = this.#buffers[this.#turn];
+    if (buffer === undefined || header.length > buffer.length) {
+      buffer = new Uint8Array(header.length > 1 << 20 ? MAX_PAYLOAD : 1 << 20);
+      this.#buffers[this.#turn] = buffer;
+    }
+    const payload = buffer.subarray(0, header.length);
     await this.#channel.read(payload);
     this.#checksum.check(header, payload);
     return { name: header.name, payload };

@@ -6,7 +6,7 @@
  * receiving side answers with records of its own: it says when it has everything, and the sender lets it start only then.
  */
 import { crc32 } from 'node:zlib';
-import { bytes, struct, u32, u64 } from '../../abi/layout.js';
+import { bytes, struct, u32 } from '../../abi/layout.js';
 import type { StructValue } from '../../abi/layout.js';
 
 const MAGIC = Buffer.from('mdevsimM');
@@ -22,7 +22,7 @@ export const HEADER_SIZE = headerStruct.size;
 export const RECORDS = {
   /** JSON: what both sides must agree on. */
   configuration: 1,
-  /** ramRecordStruct, `zeros` page numbers of zero pages, `pages` page numbers, then those pages. */
+  /** ramRecordStruct, ramRunStruct for each of the runs of zero pages and then of the other pages, then those pages. */
   ram: 2,
   /** deviceRecordStruct, then device state. */
   deviceData: 3,
@@ -53,8 +53,8 @@ export interface StreamConfiguration {
 }
 
 /** Heads of payloads. */
-export const ramRecordStruct = struct('mdevsim_ram_record', { zeros: u32, pages: u32 });
-export const ramPageStruct = struct('mdevsim_ram_page', { page: u64 });
+export const ramRecordStruct = struct('mdevsim_ram_record', { zero_runs: u32, runs: u32 });
+export const ramRunStruct = struct('mdevsim_ram_run', { page: u32, count: u32 });
 export const deviceRecordStruct = struct('mdevsim_device_record', { device: u32, reserved: u32 });
 
 export class StreamError extends Error {

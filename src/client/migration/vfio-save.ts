@@ -75,7 +75,17 @@ export class DeviceSaver {
   /** vfio_save_complete_precopy(): everything. Rejects with VfioError, Errno. */
   async complete(writer: StreamWriter): Promise<void> {
     this.#migration.setState(VFIO_DEVICE_STATE_STOP_COPY, VFIO_DEVICE_STATE_STOP);
-    while (await this.#saveBlock(writer) > 0);
+    // One block is read while the one before it is sent.
+    const buffers = [this.#buffer, new Uint8Array(this.#buffer.length)];
+    let sent: Promise<void> = Promise.resolve();
+    for (let turn = 0; ; turn ^= 1) {
+      const buffer = buffers[turn] ?? this.#buffer;
+      const [size] = await Promise.all([this.#read(buffer), sent]);
+      if (size === 0) return;
+      sent = this.#send(writer, buffer.subarray(0, size));
+      // Whether it fails is seen in the next turn.
+      sent.catch(() => undefined);
+    }
   }
 
   /** vfio_save_state() */
@@ -108,18 +118,24 @@ export class DeviceSaver {
     } catch { /* Taken as nothing, as QEMU does. */ }
   }
 
-  /** One read of the device's data; 0 at its end, or where a device in PRE_COPY has nothing for now. */
+  /** One block; 0 at the end of the device's data, or where a device in PRE_COPY has nothing for now. */
   async #saveBlock(writer: StreamWriter): Promise<number> {
-    let size: number;
+    const size = await this.#read(this.#buffer);
+    if (size > 0) await this.#send(writer, this.#buffer.subarray(0, size));
+    return size;
+  }
+
+  async #read(buffer: Uint8Array): Promise<number> {
     try {
-      size = await this.#migration.read(this.#buffer);
+      return await this.#migration.read(buffer);
     } catch (error) {
       if (isErrno(error, 'ENOMSG')) return 0;
       throw isErrno(error) ? new VfioError(`Channel error: ${errorText(error)}`, error.errno) : error;
     }
-    if (size === 0) return 0;
-    await writer.record('deviceData', this.#head, this.#buffer.subarray(0, size));
-    this.#statistics.vfioTransferred += size;
-    return size;
+  }
+
+  async #send(writer: StreamWriter, data: Uint8Array): Promise<void> {
+    await writer.record('deviceData', this.#head, data);
+    this.#statistics.vfioTransferred += data.length;
   }
 }

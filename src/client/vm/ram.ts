@@ -3,7 +3,7 @@
  * What a device wrote is merged in by GuestMemory (memory.ts) from the IOMMU's and the device's logs.
  */
 import type { MappedMemory } from '../../sys/memory.js';
-import { createMemfd } from '../../sys/memory.js';
+import { createMemfd, punchHole, writtenRanges } from '../../sys/memory.js';
 
 /** Bytes of a page. */
 export const PAGE_SIZE = 4096;
@@ -73,6 +73,15 @@ export class Ram {
     let count = 0;
     for (let bits of this.dirty) for (; bits !== 0; bits &= bits - 1) count++;
     return count;
+  }
+
+  /** Parts that were ever written, [start, end) in bytes; the rest is zero. */
+  get written(): [number, number][] {
+    return writtenRanges(this.fd, this.size);
+  }
+  /** Zeroes whole pages without touching them. */
+  zero(page: number, count: number): void {
+    punchHole(this.fd, page * PAGE_SIZE, count * PAGE_SIZE);
   }
 
   /** Unmaps it. Nothing may use `bytes` afterwards. */
