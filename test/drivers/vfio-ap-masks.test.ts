@@ -126,7 +126,7 @@ test('the driver goes and takes its buses with it, and can come again', async ()
     assert.equal(rig.core.machine.root.find(`sys/${gone}`), undefined, gone);
   }
   rig.core.registerDriver(createDriver('vfio_ap'));
-  assert.equal(await rig.read('devices/vfio_ap/matrix/features'), 'guest_matrix hotplug ap_config\n');
+  assert.equal(await rig.read('devices/vfio_ap/matrix/features'), 'guest_matrix hotplug ap_config migratable\n');
 });
 
 const WRONG: readonly (readonly [own: Readonly<Record<string, unknown>>, message: RegExp])[] = [

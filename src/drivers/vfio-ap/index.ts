@@ -52,11 +52,8 @@ class Matrix implements MdevParentOps {
   }
 }
 
-/** `features` of the matrix device: what tools may rely on. */
-function parentGroup({ series }: VfioApOptions): AttributeGroup {
-  const words = ['guest_matrix', 'hotplug', 'ap_config', ...(series === 'v1' ? ['migratable'] : [])];
-  return bindGroup({}, [ro('features', () => `${words.join(' ')}\n`)]);
-}
+/** `features` of the matrix device: what tools may rely on. The last word is the series's, in all of its versions. */
+const FEATURES: AttributeGroup = bindGroup({}, [ro('features', () => 'guest_matrix hotplug ap_config migratable\n')]);
 
 /** The AP bus, and the device /sys/devices/vfio_ap/matrix with a bus and a driver of its own. */
 function setUp(machine: Machine, host: ApHost): MdevDriverSetup {
@@ -82,7 +79,7 @@ export function createVfioApDriver(options: VfioApOptions = {}): MdevDriver {
     name: 'vfio_ap',
     busName: 'vfio_ap_mdev',
     parentPath: () => 'vfio_ap/matrix',
-    parentGroups: [parentGroup(options)],
+    parentGroups: [FEATURES],
     setUp: (machine) => setUp(machine, host),
     createParent: (n) => {
       if (n > 0) throw new RangeError('driver vfio_ap has one parent, matrix');
