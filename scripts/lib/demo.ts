@@ -1,4 +1,7 @@
-/** The story that scripts/demo tells. QEMU, bash, the file system and the eventfd are real; only the machine is ours. */
+/**
+ * The story that scripts/demo tells, with two `mdevsim vmm`, or with --qemu two stock QEMUs. The VMMs, bash, the file system and
+ * the eventfds are real; only the machine is ours.
+ */
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
@@ -7,7 +10,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Lab } from '../../src/index.js';
 import type { LabDevice } from '../../src/index.js';
-import { DeadlineError, within } from '../../test/e2e/deadline.js';
+import { DeadlineError, until, within } from '../../test/e2e/deadline.js';
 import { Qmp } from '../../test/e2e/qmp.js';
 import { RootShell } from './demo-shell.js';
 
@@ -21,6 +24,9 @@ const STATE_SIZE = 32 << 20;
 const DIRTY_RATE = 64 << 20;
 /** Bytes per second. */
 const BANDWIDTH = 16 << 20;
+const WITH_QEMU = process.argv.includes('--qemu');
+/** How long the migration is watched, ms; emulated, QEMU needs longer to get anywhere. */
+const WATCH = WITH_QEMU ? 1000 : 300;
 
 const start = performance.now();
 const say = (text: string): void => console.log(`${((performance.now() - start) / 1000).toFixed(3).padStart(8)} s  ${text}`);
@@ -28,16 +34,24 @@ const sub = (text: string): void => console.log(`             ${text}`);
 
 const children: ChildProcess[] = [];
 
-interface Qemu { readonly child: ChildProcess; readonly connect: () => Promise<Qmp> }
+interface Machine { readonly child: ChildProcess; readonly connect: () => Promise<Qmp> }
 
-function startQemu(scratch: string, lab: Lab, name: string, uuid: string, extra: readonly string[]): Qemu {
-  const socket = join(scratch, `${name}.qmp`);
-  const argv = [
-    ...MDEVSIM, 'run', '--lab', lab.dir, '--',
-    'qemu-system-x86_64', '-M', 'q35,accel=tcg', '-m', '64M', '-nodefaults', '-no-user-config', '-display', 'none',
-    '-qmp', `unix:${socket},server=on,wait=off`,
-    '-device', `vfio-pci,sysfsdev=/sys/bus/mdev/devices/${uuid},migration-events=on`, ...extra,
+/** What `mdevsim run` starts, or `mdevsim vmm`, with an incoming migration or none. */
+function command(lab: Lab, socket: string, uuid: string, incoming: string | undefined): string[] {
+  if (!WITH_QEMU) {
+    const device = ['--device', `${uuid},id=vf0,migration-events=on`, '--qmp', `unix:${socket}`];
+    return ['vmm', '--lab', lab.dir, ...device, ...(incoming === undefined ? [] : ['--incoming', incoming])];
+  }
+  return [
+    'run', '--lab', lab.dir, '--', 'qemu-system-x86_64', '-M', 'q35,accel=tcg', '-m', '64M', '-nodefaults', '-no-user-config',
+    '-display', 'none', '-qmp', `unix:${socket},server=on,wait=off`,
+    '-device', `vfio-pci,sysfsdev=/sys/bus/mdev/devices/${uuid},migration-events=on`, ...(incoming === undefined ? [] : ['-incoming', incoming]),
   ];
+}
+
+function startMachine(scratch: string, lab: Lab, name: string, uuid: string, incoming?: string): Machine {
+  const socket = join(scratch, `${name}.qmp`);
+  const argv = [...MDEVSIM, ...command(lab, socket, uuid, incoming)];
   const child = spawn(argv[0] ?? '', argv.slice(1), { stdio: ['ignore', 'ignore', 'pipe'] });
   children.push(child);
   let output = '';
@@ -69,6 +83,36 @@ const showEcho = (command: string, { status, stderr }: { status: number; stderr:
   sub(`  exit status ${status}`);
 };
 
+/** Stock QEMU knows nothing of the blocker's eventfd, so another program listens to it. */
+async function eventfdStory(lab: Lab, group: number, echo: (value: number) => Promise<unknown>): Promise<void> {
+  const client = [process.execPath, '--import', 'tsx', join(ROOT, 'scripts/lib/demo-eventfd.ts'), String(group), SOURCE_UUID];
+  const eventfd = new RootShell([...MDEVSIM, 'run', '--lab', lab.dir, '--', ...client]);
+  children.push(eventfd.child);
+  say('a program opens the device with VFIO and gives it an eventfd for the blocker interrupt');
+  await eventfd.line(/^listening/);
+  for (const value of [1, 1, 0]) await echo(value);
+  eventfd.write('count\n');
+  const count = (await eventfd.line(/^count/)).slice('count '.length);
+  say(`its eventfd was signalled ${count} times: once per change, not for the second 1`);
+  eventfd.write('end\n');
+  await eventfd.ended;
+}
+
+/** The VMM's own ear is at the eventfd: a block becomes a migration blocker. */
+async function blockerStory(vmm: Qmp, incoming: string, echo: (value: number) => Promise<unknown>): Promise<void> {
+  say('before the migration a block is accepted, and the VMM hears of it by its eventfd');
+  const reasons = async (): Promise<readonly string[]> => (await vmm.execute('query-migrate'))['blocked-reasons'] ?? [];
+  for (const value of [1, 1]) await echo(value);
+  const [reason] = await until(10, 'the blocker', async () => (await reasons()).length > 0 ? reasons() : undefined);
+  sub(`query-migrate says: blocked-reasons ["${reason ?? ''}"]`);
+  const refused = await vmm.execute('migrate', { uri: incoming }).then(() => undefined, (error: unknown) => error);
+  if (!(refused instanceof Error)) throw new Error('the migration should have been refused');
+  sub(`migrate says: ${refused.message}`);
+  await echo(0);
+  await until(10, 'the end of the blocker', async () => (await reasons()).length === 0 ? true : undefined);
+  sub('query-migrate says: no blocked-reasons');
+}
+
 async function story(scratch: string, labDir: string): Promise<void> {
   const devices = [SOURCE_UUID, TARGET_UUID].map((uuid) => ({ type: 'mtty-2', uuid }));
   const lab = await Lab.mount(labDir, { devices });
@@ -83,31 +127,28 @@ async function story(scratch: string, labDir: string): Promise<void> {
     const shell = new RootShell([...MDEVSIM, 'run', '--lab', lab.dir, '--slots', '0', '--', 'bash', '--norc']);
     children.push(shell.child);
     const file = `/sys/bus/mdev/devices/${SOURCE_UUID}/migration_block`;
+    const echo = async (value: number): Promise<number> => {
+      const done = await shell.run(`echo ${value} > ${file}`);
+      showEcho(`echo ${value} > migration_block`, done);
+      return done.status;
+    };
 
-    const program = join(ROOT, 'scripts/lib/demo-eventfd.ts');
-    const client = [process.execPath, '--import', 'tsx', program, String(source.group), SOURCE_UUID];
-    const eventfd = new RootShell([...MDEVSIM, 'run', '--lab', lab.dir, '--', ...client]);
-    children.push(eventfd.child);
-    say('a program opens the device with VFIO and gives it an eventfd for the blocker interrupt');
-    await eventfd.line(/^listening/);
-    for (const value of [1, 1, 0]) showEcho(`echo ${value} > migration_block`, await shell.run(`echo ${value} > ${file}`));
-    eventfd.write('count\n');
-    const count = (await eventfd.line(/^count/)).slice('count '.length);
-    say(`its eventfd was signalled ${count} times: once per change, not for the second 1`);
-    eventfd.write('end\n');
-    await eventfd.ended;
+    if (WITH_QEMU) await eventfdStory(lab, source.group, echo);
 
-    say('two unmodified QEMUs start, each with one of the devices as vfio-pci');
+    say(`two ${WITH_QEMU ? 'unmodified QEMUs' : 'VMMs'} start, each with one of the devices as vfio-pci`);
     const incoming = `unix:${join(scratch, 'migration')}`;
-    const from = startQemu(scratch, lab, 'source', SOURCE_UUID, []);
-    const to = startQemu(scratch, lab, 'target', TARGET_UUID, ['-incoming', incoming]);
+    const from = startMachine(scratch, lab, 'source', SOURCE_UUID);
+    const to = startMachine(scratch, lab, 'target', TARGET_UUID, incoming);
     const [qemu, peer] = await Promise.all([from.connect(), to.connect()]);
     const { qemu: { major, minor } } = await qemu.execute('query-version');
-    say(`QEMU ${major}.${minor} runs; the devices are ${source.migrationState} and ${target.migrationState}`);
+    say(`${WITH_QEMU ? `QEMU ${major}.${minor} runs` : 'they run'}; the devices are ${source.migrationState} and ${target.migrationState}`);
 
-    say('before the migration a block is accepted (and taken back)');
-    showEcho('echo 1 > migration_block', await shell.run(`echo 1 > ${file}`));
-    showEcho('echo 0 > migration_block', await shell.run(`echo 0 > ${file}`));
+    if (WITH_QEMU) {
+      say('before the migration a block is accepted (and taken back)');
+      for (const value of [1, 0]) await echo(value);
+    } else {
+      await blockerStory(qemu, incoming, echo);
+    }
 
     await qemu.execute('migrate-set-capabilities', { capabilities: [{ capability: 'events', state: true }] });
     await qemu.execute('migrate-set-parameters', { 'max-bandwidth': BANDWIDTH, 'downtime-limit': 300 });
@@ -122,11 +163,10 @@ async function story(scratch: string, labDir: string): Promise<void> {
     await saving;
     const began = performance.now();
     say(`the migration has begun: the source's device is in ${source.migrationState}`);
-    const during = await shell.run(`echo 1 > ${file}`);
-    showEcho('echo 1 > migration_block', during);
+    const during = await echo(1);
     say(`query-migrate says: ${(await qemu.execute('query-migrate')).status}`);
-    if (during.status === 0) throw new Error('the block should have failed');
-    await sleep(1000);
+    if (during === 0) throw new Error('the block should have failed');
+    await sleep(WATCH);
     say(`${observer.bytes} device bytes were read so far; now the migration may use all bandwidth, so that it can end`);
     await source.fault('dirty_rate', 0);
     await qemu.execute('migrate-set-parameters', { 'max-bandwidth': 0, 'downtime-limit': 2000 });
@@ -137,12 +177,12 @@ async function story(scratch: string, labDir: string): Promise<void> {
     say(`the migration ${String(end.data['status'])} after ${((performance.now() - began) / 1000).toFixed(2)} s`);
     if (info.status !== 'completed') throw new Error(info['error-desc'] ?? 'the migration failed');
     await resumed;
-    sub(`QEMU moved ${info.vfio?.transferred ?? 0} device bytes`);
+    sub(`${WITH_QEMU ? 'QEMU' : 'the VMM'} moved ${info.vfio?.transferred ?? 0} device bytes`);
     sub(`source: RUNNING ${observer.states.map((state) => `-> ${state}`).join(' ')}`);
     sub(`target: ${other.states.slice(other.states.indexOf('RESUMING')).map((state) => `${state} `).join('-> ').trim()}`);
 
     say('after it a block is accepted again');
-    showEcho('echo 1 > migration_block', await shell.run(`echo 1 > ${file}`));
+    await echo(1);
     say(`blocker interrupts signalled in all: ${observer.signals} on the source, ${other.signals} on the target`);
     for (const qmp of [qemu, peer]) {
       await qmp.execute('quit').catch(() => undefined);
