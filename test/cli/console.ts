@@ -17,8 +17,10 @@ function blocksOf(markdown: string): Block[] {
 
 export interface ConsoleBlock { readonly commands: string; readonly output: string }
 
+export interface Document { readonly files: ReadonlyMap<string, string>; readonly consoles: readonly ConsoleBlock[] }
+
 /** A document's files and commands. A block whose first line is a comment with a file name is that file. */
-export function readDocument(path: string): { readonly files: ReadonlyMap<string, string>; readonly consoles: readonly ConsoleBlock[] } {
+export function readDocument(path: string): Document {
   const blocks = blocksOf(readFileSync(path, 'utf8'));
   const files = blocks.flatMap(({ text }) => {
     const name = /^(?:#|\/\/) ([\w-]+\.\w+)\n/.exec(text)?.[1];
@@ -57,8 +59,8 @@ export class Scratch {
 
   /** Also where a block failed: what is still mounted below goes. */
   [Symbol.dispose](): void {
-    spawnSync('sh', ['-c', 'grep -o " $1/[^ ]* fuse.mdevsim" /proc/self/mounts | while read -r at _; do umount -l "$at"; done', 'sh', this.dir],
-      { timeout: LIMIT, killSignal: 'SIGKILL' });
+    const script = 'grep -o " $1/[^ ]* fuse.mdevsim" /proc/self/mounts | while read -r at _; do umount -l "$at"; done';
+    spawnSync('sh', ['-c', script, 'sh', this.dir], { timeout: LIMIT, killSignal: 'SIGKILL' });
     rmSync(this.dir, { recursive: true, force: true });
   }
 }

@@ -1,4 +1,4 @@
-/** docs/writing-a-driver.md: its driver and its commands are run as written. Then what the driver is for VFIO, without a mount. */
+/** docs/writing-a-driver.md: its commands are run as written. Then what its driver is for VFIO, without a mount. */
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
@@ -84,7 +84,8 @@ describe('the driver of the page', () => {
 });
 
 describe('defineDriver()', () => {
-  const make = (device: SimpleDevice): MdevInstance => probe(defineDriver({ name: 'x', types: [{ name: 'x-1' }], create: () => device })());
+  const make = (device: SimpleDevice): MdevInstance =>
+    probe(defineDriver({ name: 'x', types: [{ name: 'x-1' }], create: () => device })());
 
   /** What was logged while `run` ran. */
   function logged(run: () => unknown): string[] {
@@ -99,7 +100,9 @@ describe('defineDriver()', () => {
   }
 
   it('makes EIO of an accident, and logs where it was; Errno passes', () => {
-    const { vfio } = make({ regions: [{ size: 8, read: () => { throw new TypeError('oops'); }, write: () => { throw new Errno('EPERM'); } }] });
+    const read = (): never => { throw new TypeError('oops'); };
+    const write = (): never => { throw new Errno('EPERM'); };
+    const { vfio } = make({ regions: [{ size: 8, read, write }] });
     const [line = ''] = logged(() => refuses('EIO', () => vfio.read?.(request, 0, 1)));
     assert.match(line, /^driver x, read of a region: \/.*TypeError: oops$/);
     assert.deepEqual(logged(() => refuses('EPERM', () => vfio.write?.(request, 0, Uint8Array.of(1)))), []);
@@ -114,12 +117,14 @@ describe('defineDriver()', () => {
   });
 
   it('attributes have the modes that they can have', () => {
-    const { groups } = make({ attributes: { r: { show: () => 1 }, w: { store: () => undefined }, rw: { show: () => '', store: () => undefined } } });
+    const [show, store] = [() => 1, () => undefined];
+    const { groups } = make({ attributes: { r: { show }, w: { store }, rw: { show, store } } });
     assert.deepEqual(groups[0]?.attributes.map(({ name, mode }) => `${name} ${mode.toString(8)}`), ['r 444', 'w 200', 'rw 644']);
   });
 
   it('refuses options that it does not have', () => {
-    assert.throws(() => defineDriver({ name: 'x', types: [], create: () => ({}) })({ own: { y: 1 } }), /driver x has no option 'y'/);
+    const factory = defineDriver({ name: 'x', types: [], create: () => ({}) });
+    assert.throws(() => factory({ own: { y: 1 } }), /driver x has no option 'y'/);
   });
 });
 
@@ -134,8 +139,10 @@ describe('an MdevDriver of a user\'s own', () => {
 
 describe('loadUserDriver()', () => {
   it('says what is wrong with a module, and where', async () => {
-    await assert.rejects(loadUserDriver(join(scratch.dir, 'typo.mjs')), /^RangeError: driver .*typo\.mjs: \/.*\/typo\.mjs:3: SyntaxError: Unexpected token '}'$/);
+    await assert.rejects(loadUserDriver(join(scratch.dir, 'typo.mjs')),
+      /^RangeError: driver .*typo\.mjs: \/.*\/typo\.mjs:3: SyntaxError: Unexpected token '}'$/);
     await assert.rejects(loadUserDriver('./nothing.js'), /driver \.\/nothing\.js: no such file/);
-    await assert.rejects(loadUserDriver(fileURLToPath(new URL('../e2e/deadline.ts', import.meta.url))), /its default export must be/);
+    const other = fileURLToPath(new URL('../e2e/deadline.ts', import.meta.url));
+    await assert.rejects(loadUserDriver(other), /its default export must be/);
   });
 });
