@@ -40,6 +40,9 @@ export interface QmpCommandTypes {
   'device_del': { args: { readonly id: string }; result: Nothing };
   'qom-get': { args: { readonly path: string; readonly property: string }; result: unknown };
   'x-mdevsim-break': { args: { readonly step: string; readonly enable?: boolean }; result: Nothing };
+  'x-mdevsim-guest-load': {
+    args: undefined; result: { readonly pages: number; readonly sent: number; readonly received: number; readonly errors: number };
+  };
   'x-mdevsim-continue': { args: { readonly step?: string }; result: Nothing };
   'x-query-mdevsim-steps': { args: undefined; result: { readonly breaks: readonly string[]; readonly held: readonly string[] } };
 }
