@@ -67,9 +67,9 @@ export function encodePreamble(): Uint8Array {
 
 /** Throws StreamError. */
 export function checkPreamble(data: Uint8Array): void {
-  const { magic, version } = preambleStruct.decode(data);
+  const { magic, version, reserved } = preambleStruct.decode(data);
   if (!MAGIC.equals(magic)) throw new StreamError('Not a migration stream');
-  if (version !== STREAM_VERSION) throw new StreamError('Unsupported migration stream version');
+  if (version !== STREAM_VERSION || reserved !== 0) throw new StreamError('Unsupported migration stream version');
 }
 
 export type RecordHeader = Pick<StructValue<typeof headerStruct>, 'length' | 'checksum'> & { readonly name: RecordName };

@@ -1,0 +1,169 @@
+/** A stream that is cut or changed anywhere: there are never two running machines, and none only where nobody can know. */
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { createConnection, createServer } from 'node:net';
+import type { Server, Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import { parseUri } from '../../src/client/migration/address.js';
+import { StreamChecksum, StreamError } from '../../src/client/migration/stream.js';
+import type { RunningVmm } from '../../src/client/main.js';
+import { startVmm } from '../../src/client/main.js';
+import { QmpClient } from '../../src/client/qmp/client.js';
+
+const RAM = 256 << 10;
+let scratch = '';
+before(() => { scratch = mkdtempSync(join(tmpdir(), 'mdevsim-stream-')); });
+after(() => rmSync(scratch, { recursive: true, force: true }));
+
+type Harm = { readonly direction: 'forth' | 'back'; readonly kind: 'cut' | 'cut both' | 'change'; readonly at: number };
+
+/** Passes bytes on, but for one harm. Counts what came. */
+class Proxy {
+  readonly counts = { forth: 0, back: 0 };
+  readonly #sockets: Socket[] = [];
+  readonly #server: Server;
+
+  constructor(path: string, to: string, harm: Harm | undefined) {
+    this.#server = createServer({ allowHalfOpen: true }, (source) => {
+      const target = createConnection({ path: to, allowHalfOpen: true });
+      this.#sockets.push(source, target);
+      this.#pass('forth', source, target, harm);
+      this.#pass('back', target, source, harm);
+    });
+    this.#server.listen({ path });
+  }
+
+  close(): void {
+    this.#server.close();
+    for (const socket of this.#sockets) socket.destroy();
+  }
+
+  #pass(direction: 'forth' | 'back', from: Socket, to: Socket, harm: Harm | undefined): void {
+    let cut = false;
+    from.on('error', () => to.destroy());
+    from.on('end', () => { if (!cut) to.end(); });
+    from.on('close', () => { if (!cut) to.end(); });
+    from.on('data', (data: Buffer) => {
+      const begin = this.counts[direction];
+      this.counts[direction] += data.length;
+      if (cut) return;
+      const at = harm?.direction === direction ? harm.at - begin : Infinity;
+      if (at >= data.length || at < 0) return void to.write(data);
+      if (harm?.kind === 'change') {
+        data[at] = (data[at] ?? 0) ^ 0x55;
+        return void to.write(data);
+      }
+      cut = true;
+      to.end(data.subarray(0, at));
+      if (harm?.kind === 'cut both') for (const socket of this.#sockets) socket.destroySoon();
+    });
+  }
+}
+
+interface Outcome {
+  readonly source: string;
+  readonly target: string;
+  readonly error: string;
+  readonly counts: { readonly forth: number; readonly back: number };
+}
+
+let count = 0;
+
+async function migrate(harm: Harm | undefined): Promise<Outcome> {
+  const name = join(scratch, String(++count));
+  const running: RunningVmm[] = [];
+  const clients: QmpClient[] = [];
+  const common = { ram: RAM, devices: [], stopped: false, onlyMigratable: false, notify: false, prepareEvents: 'none', breaks: [], log: () => undefined } as const;
+  const proxy = new Proxy(`${name}.proxy`, `${name}.migration`, harm);
+  try {
+    running.push(await startVmm({ ...common, qmp: [`${name}.source`] }));
+    running.push(await startVmm({ ...common, qmp: [`${name}.target`], incoming: 'defer' }));
+    const [source, target] = [await QmpClient.connect(`${name}.source`), await QmpClient.connect(`${name}.target`)];
+    clients.push(source, target);
+    for (const client of clients) await client.execute('migrate-set-capabilities', { capabilities: [{ capability: 'events', state: true }] });
+    await target.execute('migrate-incoming', { 'uri': `unix:${name}.migration`, 'exit-on-error': false });
+    await source.execute('migrate-set-parameters', { 'max-bandwidth': 0 });
+    await source.execute('migrate', { uri: `unix:${name}.proxy` });
+    await Promise.all([source.status(['completed', 'failed']), target.status(['completed', 'failed'])]);
+    // The machine is started, or not, before the status is over on one side and after it on the other.
+    const status = async (client: QmpClient): Promise<string> => {
+      for (;;) {
+        const { status: state } = await client.execute('query-status');
+        if (state !== 'finish-migrate') return state;
+      }
+    };
+    const error = (await source.execute('query-migrate'))['error-desc'] ?? '';
+    return { source: await status(source), target: await status(target), error, counts: { ...proxy.counts } };
+  } finally {
+    for (const client of clients) client.close();
+    for (const vmm of running) vmm.shutdown();
+    await Promise.all(running.map(({ ended }) => ended));
+    proxy.close();
+  }
+}
+
+/** Positions that matter in `size` bytes: all of the small first and last records, and some of the rest. */
+function positions(size: number): number[] {
+  const all = new Set<number>();
+  for (let at = 0; at < Math.min(size, 40); at += 7) all.add(at);
+  for (let at = 0; at < size; at += Math.ceil(size / 10)) all.add(at);
+  for (let at = Math.max(0, size - 34); at < size; at += 3) all.add(at);
+  return [...all].sort((a, b) => a - b);
+}
+
+describe('a migration stream', { timeout: 80_000 }, () => {
+  it('that is cut or changed on its way there leaves the machine where it was', async () => {
+    const { counts, source, target } = await migrate(undefined);
+    assert.deepEqual([source, target], ['postmigrate', 'running']);
+    for (const kind of ['cut', 'change'] as const) {
+      for (const at of positions(counts.forth)) {
+        const outcome = await migrate({ direction: 'forth', kind, at });
+        assert.deepEqual([outcome.source, outcome.target], ['running', 'inmigrate'], `${kind} at ${at} of ${counts.forth}: ${outcome.error}`);
+      }
+    }
+  });
+
+  it('whose answers are cut or changed leaves one machine running', async () => {
+    const { counts } = await migrate(undefined);
+    for (const kind of ['cut', 'change'] as const) {
+      for (const at of positions(counts.back)) {
+        const { source, target, error } = await migrate({ direction: 'back', kind, at });
+        const runs = [source, target].filter((state) => state === 'running').length;
+        assert.equal(runs, 1, `${kind} at ${at} of ${counts.back}: ${source}, ${target}: ${error}`);
+      }
+    }
+  });
+
+  it('that is lost in both directions at once never leaves two, and says where it is not known who has the machine', async () => {
+    const { counts } = await migrate(undefined);
+    for (const at of positions(counts.forth)) {
+      const { source, target, error } = await migrate({ direction: 'forth', kind: 'cut both', at });
+      const runs = [source, target].filter((state) => state === 'running').length;
+      if (runs === 0) assert.match(error, /it may run on the destination/, `at ${at}`);
+      else assert.equal(runs, 1, `at ${at}: ${source}, ${target}: ${error}`);
+    }
+  });
+
+  it('refuses a header of a type or a length that it does not know, and a record that comes twice', () => {
+    const payload = Buffer.from('payload');
+    const [sender, receiver] = [new StreamChecksum(), new StreamChecksum()];
+    const header = sender.encodeHeader('end', [payload]);
+    const decoded = receiver.decodeHeader(header);
+    assert.deepEqual([decoded.name, decoded.length], ['end', payload.length]);
+    receiver.check(decoded, payload);
+    assert.throws(() => receiver.check(receiver.decodeHeader(header), payload), StreamError);
+    header[0] = 99;
+    assert.throws(() => new StreamChecksum().decodeHeader(header), /damaged/);
+    assert.throws(() => sender.encodeHeader('ram', [new Uint8Array(5 << 20)]), RangeError);
+  });
+
+  it('goes to addresses that QEMU knows, and to no others', () => {
+    assert.deepEqual(parseUri('unix:/a:b'), { type: 'unix', path: '/a:b' });
+    assert.deepEqual(parseUri('tcp:host:1'), { type: 'inet', host: 'host', port: '1' });
+    assert.deepEqual(parseUri('tcp:[::1]:0'), { type: 'inet', host: '::1', port: '0' });
+    assert.deepEqual(parseUri('fd:7'), { type: 'fd', name: '7' });
+    for (const uri of ['', 'unix:', 'tcp:', 'tcp:a', 'tcp:[::1', 'fd:', 'exec:true', 'rdma:a:1']) assert.throws(() => parseUri(uri), { name: 'QmpError' }, uri);
+  });
+});
