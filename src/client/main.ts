@@ -5,7 +5,7 @@
 import { VERSION } from './commands/query.js';
 import { createCommands } from './commands/index.js';
 import { MainLoop } from './main-loop.js';
-import { parseUri } from './migration/address.js';
+import { bindFailure, parseUri } from './migration/address.js';
 import { Capabilities } from './migration/capabilities.js';
 import { IncomingMigration } from './migration/incoming.js';
 import { OutgoingMigration } from './migration/outgoing.js';
@@ -94,9 +94,12 @@ export async function startVmm(options: VmmOptions): Promise<RunningVmm> {
     for (const device of options.devices) devices.add(device);
     const load = options.guestLoad === undefined ? undefined : new GuestLoad(vm, devices.all[0], options.guestLoad);
     server = new QmpServer({
-      commands: createCommands({ ...context, devices, outgoing, incoming, start, load, quit: () => finish(0) }), loop, version: VERSION, onFault,
+      commands: createCommands({ ...context, devices, outgoing, incoming, start, load, quit: () => finish(0) }),
+      loop, version: VERSION, onFault,
     });
-    for (const path of options.qmp) await server.listen({ path });
+    for (const path of options.qmp) {
+      await server.listen({ path }).catch((error: unknown) => { throw new Error(bindFailure(path, error as NodeJS.ErrnoException)); });
+    }
     // QEMU resets a new machine when all of it is there.
     devices.reset();
     if (incomingUri === undefined) {

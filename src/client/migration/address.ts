@@ -2,7 +2,11 @@
  * Where to: `unix:PATH`, `tcp:HOST:PORT`, `tcp:[ADDRESS]:PORT`, `fd:N`, or the member `addr` of a channel. Source: QEMU's
  * migration/migration.c: migrate_uri_parse(), util/qemu-sockets.c: inet_parse().
  */
+import { existsSync } from 'node:fs';
 import { createConnection, createServer, Socket } from 'node:net';
+import { dirname } from 'node:path';
+import { ERRNO } from '../../abi/errno.js';
+import { strerror } from '../../sys/strerror.js';
 import type { Json } from '../qmp/json-parser.js';
 import { QmpError } from '../qmp/error.js';
 import { errorText } from './error-text.js';
@@ -106,6 +110,12 @@ export function connect(address: Exclude<MigrationAddress, { type: 'fd' }>, sign
 /** `socket-address` of query-migrate. */
 export type SocketAddress = { readonly type: 'unix'; readonly path: string } | { readonly port: string; readonly host: string; readonly type: 'inet' };
 
+/** Why a UNIX socket could not be made. libuv says EACCES where the directory does not exist. */
+export function bindFailure(path: string, error: NodeJS.ErrnoException): string {
+  const missing = error.code === 'EACCES' && !existsSync(dirname(path));
+  return `Failed to bind socket to ${path}: ${missing ? strerror(ERRNO.ENOENT) : errorText(error)}`;
+}
+
 /** Hands the first connection over, and listens no more then. Rejects with an Error of QEMU's text. */
 export function listen(address: Exclude<MigrationAddress, { type: 'fd' }>, accept: (socket: Socket) => void): Promise<SocketAddress> {
   return new Promise((resolve, reject) => {
@@ -122,8 +132,7 @@ export function listen(address: Exclude<MigrationAddress, { type: 'fd' }>, accep
       accept(socket);
     });
     server.once('error', (error: NodeJS.ErrnoException) => {
-      const what = address.type === 'unix' ? `Failed to bind socket to ${address.path}` : `Failed to bind socket`;
-      reject(new Error(`${what}: ${errorText(error)}`));
+      reject(new Error(address.type === 'unix' ? bindFailure(address.path, error) : `Failed to bind socket: ${errorText(error)}`));
     });
     server.listen(address.type === 'unix' ? { path: address.path } : { host: address.host === '' ? '0.0.0.0' : address.host, port: portNumber(address.port) ?? 0 }, () => {
       const bound = server.address();

@@ -1,0 +1,81 @@
+/** `mdevsim vmm` and `mdevsim qmp` as a user calls them. */
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { parseDevice, parsePrepareEvents, parseQmp, parseRam, parseStep } from '../../src/cli/vmm-options.js';
+import { CliError } from '../../src/cli/errors.js';
+import { parseArguments } from '../../src/cli/qmp.js';
+import { asRoot, mdevsim, Server } from '../cli/mdevsim.js';
+import { Vmm } from '../../src/index.js';
+import { MDEVSIM } from '../cli/mdevsim.js';
+
+const UUID = '11111111-1111-4111-8111-111111111111';
+
+describe('options of mdevsim vmm', () => {
+  it('--ram takes sizes of whole pages', () => {
+    assert.deepEqual(['64M', '64', '4K', '1g', '4G'].map(parseRam), [64 << 20, 64 << 20, 4096, 2 ** 30, 2 ** 32]);
+    for (const text of ['', '0', '-1', '64MB', '1K', '5G', '1.5M', 'M']) assert.throws(() => parseRam(text), /--ram must be/, text);
+  });
+
+  it('--device takes a UUID or a path, and properties', () => {
+    const plain = { id: undefined, enableMigration: undefined, migrationEvents: false, iommufd: false, blocker: true, deviceDirtyTracking: true };
+    assert.deepEqual(parseDevice(UUID.toUpperCase()), { ...plain, sysfsdev: `/sys/bus/mdev/devices/${UUID}` });
+    const all = `/a/b,id=vf0,enable-migration=on,migration-events=on,iommufd=on,blocker=off,x-device-dirty-page-tracking=off`;
+    assert.deepEqual(parseDevice(all), {
+      sysfsdev: '/a/b', id: 'vf0', enableMigration: 'on', migrationEvents: true, iommufd: true, blocker: false, deviceDirtyTracking: false,
+    });
+    for (const text of ['', 'id=a', `${UUID},id`, `${UUID},nope=1`, `${UUID},enable-migration=maybe`, `${UUID},iommufd=1`]) {
+      assert.throws(() => parseDevice(text), CliError, text);
+    }
+  });
+
+  it('--qmp, --break and --prepare-events take what they name', () => {
+    assert.equal(parseQmp('unix:/a/b'), '/a/b');
+    assert.equal(parseQmp('unix:/a/b,server=on,wait=off'), '/a/b');
+    assert.equal(parseStep('save_setup'), 'save_setup');
+    assert.equal(parsePrepareEvents('merged'), 'merged');
+    for (const bad of [() => parseQmp('/a'), () => parseQmp('unix:'), () => parseStep('nope'), () => parsePrepareEvents('some')]) assert.throws(bad, CliError);
+  });
+
+  it('arguments of mdevsim qmp are JSON or words', () => {
+    assert.equal(parseArguments([]), undefined);
+    assert.deepEqual(parseArguments(['{"a": [1]}']), { a: [1] });
+    assert.deepEqual(parseArguments(['uri=unix:/a=b', 'n=5', 'yes=true', 'text=05x']), { uri: 'unix:/a=b', n: 5, yes: true, text: '05x' });
+    for (const bad of [['{'], ['a'], ['=1']]) assert.throws(() => parseArguments(bad), CliError);
+  });
+});
+
+describe('mdevsim vmm', { timeout: 80_000, ...asRoot }, () => {
+  it('says in one sentence why it does not start', () => {
+    for (const [args, status, text] of [
+      [['--device', `${UUID}`], 1, `mdevsim: vfio /sys/bus/mdev/devices/${UUID}: no such host device: No such file or directory`],
+      [['--lab', '/nonexistent'], 1, 'mdevsim: /nonexistent is not a mounted lab'],
+      [['--ram', '5'.repeat(20)], 2, /--ram must be a size such as 64M/],
+      [['--qmp', 'unix:/nonexistent/qmp'], 1, 'mdevsim: Failed to bind socket to /nonexistent/qmp: No such file or directory'],
+      [['--incoming', 'bogus:1'], 1, 'mdevsim: unknown migration protocol: bogus:1'],
+      [['--incoming', 'unix:/nonexistent/sock'], 1, 'mdevsim: Failed to bind socket to /nonexistent/sock: No such file or directory'],
+      [['--break', 'nope'], 2, /--break is one of save_prepare/],
+    ] as const) {
+      const result = mdevsim(['vmm', ...args]);
+      assert.equal(result.status, status, `${args.join(' ')}: ${result.stderr}`);
+      if (typeof text === 'string') assert.equal(result.stderr.trim(), text);
+      else assert.match(result.stderr, text);
+    }
+  });
+
+  it('without slots says what is missing, and a shell speaks to one that runs', async () => {
+    await using lab = await Server.start(['--mdev', `mtty-2,uuid=${UUID}`]);
+    const result = mdevsim(['vmm', '--lab', lab.dir, '--slots', '0', '--device', UUID]);
+    assert.equal(result.status, 1);
+    assert.match(result.stderr, /Too many open files/);
+
+    await using vmm = await Vmm.start({ lab: lab.dir, devices: [`${UUID},id=vf0`], command: MDEVSIM, args: ['--name', 'me'] });
+    assert.equal(mdevsim(['qmp', vmm.socket, 'query-name']).stdout, '{"name":"me"}\n');
+    assert.equal(mdevsim(['qmp', '--until', '"status":"running"', vmm.socket, 'query-status']).status, 0);
+    const wrong = mdevsim(['qmp', vmm.socket, 'migrate', 'uri=bogus:1']);
+    assert.deepEqual([wrong.status, wrong.stderr], [1, 'mdevsim: unknown migration protocol: bogus:1\n']);
+    assert.match(mdevsim(['qmp', '/nonexistent', 'query-name']).stderr, /no monitor answers at \/nonexistent/);
+    assert.match(mdevsim(['qmp', '--until', '(', vmm.socket, 'query-name']).stderr, /no regular expression/);
+    vmm.process.kill('SIGTERM');
+    assert.equal(await vmm.ended, 0);
+  });
+});
