@@ -1,4 +1,4 @@
-/** scripts/bench, after it has built everything. Options: --quick, --append, --only=compare|scale. */
+/** scripts/bench, after it has built everything. Options: --quick, --append, --only=compare|scale|vmm. */
 import { execFileSync } from 'node:child_process';
 import { appendFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -6,10 +6,13 @@ import { fileURLToPath } from 'node:url';
 import { comparePlacement } from './compare.js';
 import type { Measured, Sizes } from './compare.js';
 import { placements } from './places.js';
-import { comparisonTables, machine, scaleTable } from './report.js';
+import { killMachines } from './machines.js';
+import { comparisonTables, machine, scaleTable, vmmTable } from './report.js';
 import { idleCpu, manyMdevs, startTime } from './scale.js';
 import type { ScaleRow } from './scale.js';
 import { Server, serverKinds } from './servers.js';
+import { migrations, qemuVersion } from './vmm.js';
+import type { VmmRow } from './vmm.js';
 
 const root = fileURLToPath(new URL('../../', import.meta.url)).replace(/\/$/, '');
 const quick = process.argv.includes('--quick');
@@ -44,10 +47,17 @@ async function scale(): Promise<ScaleRow[]> {
   return rows;
 }
 
+async function vmm(): Promise<VmmRow[]> {
+  const rows = await migrations(root, quick ? { rounds: 1, stateMiB: 64 } : { rounds: 7, stateMiB: 1024 }, progress);
+  progress('');
+  return rows;
+}
+
 async function main(): Promise<void> {
   const parts: string[] = [];
   if (wanted('compare')) parts.push(comparisonTables(await compare()));
   if (wanted('scale')) parts.push(scaleTable(await scale()));
+  if (wanted('vmm')) parts.push(vmmTable(await vmm(), qemuVersion()));
   const libfuse = execFileSync('pkg-config', ['--modversion', 'fuse3'], { encoding: 'utf8' }).trim();
   const text = [`${machine({ libfuse })}.`, ...parts].join('\n\n');
   console.log(text);
@@ -58,7 +68,10 @@ async function main(): Promise<void> {
 }
 
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
-  process.once(signal, () => void Server.stopAll().finally(() => process.exit(1)));
+  process.once(signal, () => {
+    killMachines();
+    void Server.stopAll().finally(() => process.exit(1));
+  });
 }
 try {
   await main();

@@ -5,6 +5,7 @@ import type { Measured, Result } from './compare.js';
 import type { Placement } from './places.js';
 import type { ScaleRow } from './scale.js';
 import type { Work } from './servers.js';
+import type { VmmRow } from './vmm.js';
 
 type Placed = Placement['name'];
 
@@ -62,6 +63,11 @@ export function comparisonTables(measured: readonly Measured[]): string {
 export function scaleTable(rows: readonly ScaleRow[]): string {
   return table(['what', 'measured', 'target'], rows.map(({ what, value, target }) =>
     [what, value, target === undefined ? '' : `<= ${target.text} ${verdict(target.reached)}`]));
+}
+
+export function vmmTable(rows: readonly VmmRow[], qemu: string | undefined): string {
+  return table(['migration', 'mdevsim vmm', `QEMU ${qemu ?? '(none here)'}`, 'target of vmm'], rows.map(({ what, vmm, qemu: theirs, target }) =>
+    [what, vmm, theirs, target === undefined ? '' : `${target.text} ${verdict(target.reached)}`]));
 }
 
 /** Machine and versions, one line. */

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { comparisonTables, scaleTable } from '../../scripts/bench.d/report.js';
+import { comparisonTables, scaleTable, vmmTable } from '../../scripts/bench.d/report.js';
 import type { Measured } from '../../scripts/bench.d/compare.js';
 import { allowedCpus, placements } from '../../scripts/bench.d/places.js';
 
@@ -19,7 +19,7 @@ const missing = ((): string | false => {
   return false;
 })();
 
-test('scripts/bench --quick prints both tables and leaves nothing behind', { skip: missing }, () => {
+test('scripts/bench --quick prints all tables and leaves nothing behind', { skip: missing }, () => {
   // A directory for temporary files of its own: others may run benchmarks at the same time.
   const dir = mkdtempSync(join(tmpdir(), 'mdevsim-test-bench-'));
   try {
@@ -43,7 +43,7 @@ function runQuick(dir: string): void {
   for (const work of ['echo cycle', 'one write', 'one read', 'VFIO ioctl', 'write to wake-up', '1 MiB reads']) {
     assert.equal(out.split(`| ${work} `).length - 1, rounds, work);
   }
-  for (const row of ['start to ready', 'CPU used', 'create at', 'list at', 'memory for each mdev']) assert.ok(out.includes(`| ${row}`), row);
+  for (const row of ['start to ready', 'CPU used', 'create at', 'list at', 'memory for each mdev', '64 MiB RAM', '64 MiB of device state', 'peak memory']) assert.ok(out.includes(`| ${row}`), row);
   assert.doesNotMatch(out, /NaN|Infinity/);
   assert.deepEqual([...mountsBelow(dir), ...readdirSync(dir).filter((name) => name.startsWith('mdevsim-bench-'))], []);
 }
@@ -58,6 +58,12 @@ test('the tables say whether a target was reached', () => {
   assert.match(comparisonTables(measured('apart', 100, 51)), /0\.51x.*<= 0\.5x MISS/);
   assert.match(comparisonTables(measured('together', 100, 149)), /1\.49x.*<= 1\.5x ok/);
   assert.match(scaleTable([{ what: 'w', value: 'v', target: { text: '1 ms', reached: false } }]), /\| w +\| v +\| <= 1 ms MISS \|/);
+});
+
+test('the table of migrations names QEMU, and does without', () => {
+  const rows = [{ what: 'w', vmm: '1 ms', qemu: '', target: { text: '< 2 ms', reached: true } }];
+  assert.match(vmmTable(rows, '10.0.2'), /\| QEMU 10\.0\.2 \|[^]*\| w +\| 1 ms +\| +\| < 2 ms ok +\|/);
+  assert.match(vmmTable(rows, undefined), /QEMU \(none here\)/);
 });
 
 test('throughput is judged the other way round', () => {
