@@ -25,5 +25,7 @@ try {
     if (message !== '') process.stderr.write(`mdevsim: ${message}\n`);
     process.exitCode = error instanceof CliError ? error.exitCode : EXIT_FAILURE;
     if (process.env['MDEVSIM_DEBUG'] !== undefined) console.error(error);
+    // A lab that does not answer keeps a worker thread, and that would keep this process.
+    if (process.argv[2] === 'mount') (await import('./sys/exec.js')).exitAtOnce(process.exitCode);
   }
 }

@@ -74,6 +74,15 @@ describe('mdevsim mount', asRoot, () => {
     assert.match(stderr, /^mdevsim: a lab is already mounted at .*\n$/);
   });
 
+  it('refuses a directory whose server does not answer', async () => {
+    await using server = await Server.start();
+    server.process.kill('SIGSTOP');
+    const { status, stderr } = mdevsim(['mount', server.dir]);
+    server.process.kill('SIGCONT');
+    assert.equal(status, 1);
+    assert.match(stderr, /^mdevsim: a lab is already mounted at .*\n$/);
+  });
+
   it('refuses an unknown driver, type and parent in one sentence', () => {
     const dir = mkdtempSync(join(tmpdir(), 'mdevsim-cli-'));
     try {
