@@ -1,4 +1,4 @@
-/** Trace events of ioctls, reads and writes on VFIO files, in the order in which they were answered. Only called when asked for. */
+/** Trace events of ioctls, reads and writes on VFIO files, in the order of the answers. Only called when asked for. */
 import { isErrno } from '../src/abi/errno.js';
 import { describeIoctl } from '../src/abi/ioctl-names.js';
 import type { Awaitable, OpenFile } from '../src/kernfs/file.js';
@@ -34,7 +34,9 @@ function watch<T>(run: () => Awaitable<T>, done: (result: string) => void, show:
   return result instanceof Promise ? result.then(passed, failed) : passed(result);
 }
 
-export function traceIoctl(request: Request, file: OpenFile, command: number, argument: bigint, run: () => Awaitable<number>): Awaitable<number> {
+export function traceIoctl(
+  request: Request, file: OpenFile, command: number, argument: bigint, run: () => Awaitable<number>,
+): Awaitable<number> {
   return watch(run, (result) => {
     const text = describeIoctl(file.kind, command, (offset, length) => {
       try {
@@ -48,8 +50,11 @@ export function traceIoctl(request: Request, file: OpenFile, command: number, ar
 }
 
 export function traceTransfer<T>(
-  request: Request, file: OpenFile, operation: 'read' | 'write', offset: number, size: number, run: () => Awaitable<T>, length: (value: T) => number,
+  request: Request, file: OpenFile, operation: 'read' | 'write', offset: number, size: number,
+  run: () => Awaitable<T>, length: (value: T) => number,
 ): Awaitable<T> {
   if (!KINDS.has(file.kind)) return run();
-  return watch(run, (result) => trace('vfio.io', { file: file.label ?? file.kind, operation, pid: pidOf(request), offset, size, result }), (value) => String(length(value)));
+  const done = (result: string): void =>
+    trace('vfio.io', { file: file.label ?? file.kind, operation, pid: pidOf(request), offset, size, result });
+  return watch(run, done, (value) => String(length(value)));
 }

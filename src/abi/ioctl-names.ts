@@ -3,8 +3,8 @@
  * number means different things on a container, a device and a data file.
  */
 import {
-  IOMMU_DESTROY, IOMMU_GET_HW_INFO, IOMMU_HWPT_ALLOC, IOMMU_HWPT_GET_DIRTY_BITMAP, IOMMU_HWPT_SET_DIRTY_TRACKING, IOMMU_IOAS_ALLOC,
-  IOMMU_IOAS_IOVA_RANGES, IOMMU_IOAS_MAP, IOMMU_IOAS_UNMAP, iommu_hwpt_alloc, iommu_hwpt_get_dirty_bitmap,
+  IOMMU_DESTROY, IOMMU_GET_HW_INFO, IOMMU_HWPT_ALLOC, IOMMU_HWPT_GET_DIRTY_BITMAP, IOMMU_HWPT_SET_DIRTY_TRACKING,
+  IOMMU_IOAS_ALLOC, IOMMU_IOAS_IOVA_RANGES, IOMMU_IOAS_MAP, IOMMU_IOAS_UNMAP, iommu_hwpt_alloc, iommu_hwpt_get_dirty_bitmap,
   iommu_hwpt_set_dirty_tracking, iommu_ioas_map, iommu_ioas_unmap,
 } from './iommufd.js';
 import type { Struct } from './layout.js';
@@ -20,7 +20,8 @@ interface Row {
 }
 type Rows = ReadonlyMap<number, Row>;
 
-const row = (name: string, argument?: AnyStruct, ...show: string[]): Row => ({ name, ...(argument === undefined ? {} : { argument }), show });
+const row = (name: string, argument?: AnyStruct, ...show: string[]): Row =>
+  ({ name, ...(argument === undefined ? {} : { argument }), show });
 
 const DEVICE: Rows = new Map([
   [vfio.VFIO_DEVICE_GET_INFO, row('VFIO_DEVICE_GET_INFO')],
@@ -64,7 +65,8 @@ const IOMMUFD: Rows = new Map([
   [IOMMU_HWPT_GET_DIRTY_BITMAP, row('IOMMU_HWPT_GET_DIRTY_BITMAP', iommu_hwpt_get_dirty_bitmap, 'iova', 'length')],
 ]);
 const KINDS: Readonly<Record<string, Rows>> = {
-  'vfio-device': DEVICE, 'vfio-group': GROUP, 'vfio-container': CONTAINER, iommufd: IOMMUFD, 'migration-saving': DATA, 'migration-resuming': DATA,
+  'vfio-device': DEVICE, 'vfio-group': GROUP, 'vfio-container': CONTAINER, iommufd: IOMMUFD,
+  'migration-saving': DATA, 'migration-resuming': DATA,
 };
 
 const FEATURES: ReadonlyMap<number, string> = new Map([
@@ -99,7 +101,8 @@ function describeFeature(read: ReadArgument): string {
   const { flags } = vfio.vfio_device_feature.decode(header);
   const number = flags & vfio.VFIO_DEVICE_FEATURE_MASK;
   const operations = [
-    ...((flags & vfio.VFIO_DEVICE_FEATURE_PROBE) === 0 ? [] : ['PROBE']), ...((flags & vfio.VFIO_DEVICE_FEATURE_GET) === 0 ? [] : ['GET']),
+    ...((flags & vfio.VFIO_DEVICE_FEATURE_PROBE) === 0 ? [] : ['PROBE']),
+    ...((flags & vfio.VFIO_DEVICE_FEATURE_GET) === 0 ? [] : ['GET']),
     ...((flags & vfio.VFIO_DEVICE_FEATURE_SET) === 0 ? [] : ['SET']),
   ];
   const words = [...operations, FEATURES.get(number) ?? String(number)];

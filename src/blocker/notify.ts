@@ -21,7 +21,8 @@ export function migrationNoticeFeature(blocker: MigrationBlocker): VfioFeature {
     inputSize: mdevsim_migration_notice.size,
     run: ({ caller }, operation, { address, input }) => {
       if (operation === 'get') {
-        copyOut(caller, address, mdevsim_migration_notice, { event: blocker.noticed ? MDEVSIM_MIGRATION_STARTS : MDEVSIM_MIGRATION_ENDED });
+        const last = blocker.noticed ? MDEVSIM_MIGRATION_STARTS : MDEVSIM_MIGRATION_ENDED;
+        copyOut(caller, address, mdevsim_migration_notice, { event: last });
         return 0;
       }
       const { event, __reserved } = mdevsim_migration_notice.decode(input);

@@ -35,7 +35,8 @@ export class BlockerWatch {
   constructor(device: BlockableDevice, vm: Vm, loop: MainLoop) {
     this.#device = device;
     this.#vm = vm;
-    this.#irq = new DeviceIrq(device.fd, VFIO_PCI_NUM_IRQS, loop, () => this.signalled(), (error) => this.#log('error', String(error)));
+    const onFault = (error: unknown): void => this.#log('error', String(error));
+    this.#irq = new DeviceIrq(device.fd, VFIO_PCI_NUM_IRQS, loop, () => this.signalled(), onFault);
   }
 
   /**

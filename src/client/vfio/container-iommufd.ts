@@ -40,7 +40,8 @@ class IommufdContainer implements Container {
 
   constructor(iommu: number, device: number, devid: number, ram: Ram) {
     this.#iommu = iommu;
-    const { out_capabilities } = attempt('Failed to get hardware info', () => iommuIoctl(iommu, IOMMU_GET_HW_INFO, iommu_hw_info, { dev_id: devid }));
+    const { out_capabilities } = attempt('Failed to get hardware info', () =>
+      iommuIoctl(iommu, IOMMU_GET_HW_INFO, iommu_hw_info, { dev_id: devid }));
     this.dirtyTracking = (out_capabilities & BigInt(IOMMU_HW_CAP_DIRTY_TRACKING)) !== 0n;
     this.#ioas = attempt('Failed to allocate ioas', () => iommuIoctl(iommu, IOMMU_IOAS_ALLOC, iommu_ioas_alloc).out_ioas_id);
     this.hwpt = attempt('error allocating a page table', () => iommuIoctl(iommu, IOMMU_HWPT_ALLOC, iommu_hwpt_alloc, {
@@ -55,7 +56,8 @@ class IommufdContainer implements Container {
   }
 
   attach(device: number): void {
-    attempt('error attaching to the page table', () => vfioIoctl(device, VFIO_DEVICE_ATTACH_IOMMUFD_PT, vfio_device_attach_iommufd_pt, { pt_id: this.hwpt }));
+    attempt('error attaching to the page table', () =>
+      vfioIoctl(device, VFIO_DEVICE_ATTACH_IOMMUFD_PT, vfio_device_attach_iommufd_pt, { pt_id: this.hwpt }));
   }
 
   destroy(): void {
@@ -65,16 +67,17 @@ class IommufdContainer implements Container {
   }
 
   setDirtyTracking(on: boolean): void {
-    attempt('IOMMU_HWPT_SET_DIRTY_TRACKING failed', () => iommuIoctl(this.#iommu, IOMMU_HWPT_SET_DIRTY_TRACKING, iommu_hwpt_set_dirty_tracking, {
-      hwpt_id: this.hwpt, flags: on ? IOMMU_HWPT_DIRTY_TRACKING_ENABLE : 0,
-    }));
+    const flags = on ? IOMMU_HWPT_DIRTY_TRACKING_ENABLE : 0;
+    attempt('IOMMU_HWPT_SET_DIRTY_TRACKING failed', () =>
+      iommuIoctl(this.#iommu, IOMMU_HWPT_SET_DIRTY_TRACKING, iommu_hwpt_set_dirty_tracking, { hwpt_id: this.hwpt, flags }));
   }
 
   queryDirtyBitmap(ram: Ram): void {
     const bitmap = bitmapFor(ram);
-    attempt('IOMMU_HWPT_GET_DIRTY_BITMAP failed', () => iommuIoctl(this.#iommu, IOMMU_HWPT_GET_DIRTY_BITMAP, iommu_hwpt_get_dirty_bitmap, {
-      hwpt_id: this.hwpt, iova: 0n, length: BigInt(ram.size), page_size: BigInt(PAGE_SIZE), data: addressOf(bitmap),
-    }));
+    attempt('IOMMU_HWPT_GET_DIRTY_BITMAP failed', () =>
+      iommuIoctl(this.#iommu, IOMMU_HWPT_GET_DIRTY_BITMAP, iommu_hwpt_get_dirty_bitmap, {
+        hwpt_id: this.hwpt, iova: 0n, length: BigInt(ram.size), page_size: BigInt(PAGE_SIZE), data: addressOf(bitmap),
+      }));
     mergeBitmap(ram, bitmap);
   }
 
@@ -88,7 +91,9 @@ class IommufdContainer implements Container {
     }
     const { num_iovas } = iommu_ioas_iova_ranges.decode(argument);
     const ranges = new Uint8Array(Math.max(1, num_iovas) * iommu_iova_range.size);
-    iommuIoctl(this.#iommu, IOMMU_IOAS_IOVA_RANGES, iommu_ioas_iova_ranges, { ioas_id: this.#ioas, num_iovas, allowed_iovas: addressOf(ranges) });
+    iommuIoctl(this.#iommu, IOMMU_IOAS_IOVA_RANGES, iommu_ioas_iova_ranges, {
+      ioas_id: this.#ioas, num_iovas, allowed_iovas: addressOf(ranges),
+    });
     return ranges;
   }
 }
@@ -112,7 +117,8 @@ export class IommufdBackend implements Backend {
     const iommu = (this.#iommu ??= new Fd(attempt('failed to open /dev/iommu', () => openFd('/dev/iommu', O_RDWR)))).fd;
     const fd = new Fd(attempt(`Could not open '${cdev}'`, () => openFd(cdev, O_RDWR)));
     try {
-      const devid = attempt('error bind device fd to iommufd', () => vfioIoctl(fd.fd, VFIO_DEVICE_BIND_IOMMUFD, vfio_device_bind_iommufd, { iommufd: iommu }).out_devid);
+      const devid = attempt('error bind device fd to iommufd', () =>
+        vfioIoctl(fd.fd, VFIO_DEVICE_BIND_IOMMUFD, vfio_device_bind_iommufd, { iommufd: iommu }).out_devid);
       const known = this.#container;
       const container = (this.#container ??= new IommufdContainer(iommu, fd.fd, devid, this.#ram));
       if (known !== undefined) known.attach(fd.fd);
@@ -126,7 +132,11 @@ export class IommufdBackend implements Backend {
 
   #close(fd: Fd, container: IommufdContainer): void {
     if (fd.closed) return;
-    if (!this.#leaving) try { vfioIoctl(fd.fd, VFIO_DEVICE_DETACH_IOMMUFD_PT, vfio_device_detach_iommufd_pt); } catch { /* Closing detaches too. */ }
+    if (!this.#leaving) {
+      try {
+        vfioIoctl(fd.fd, VFIO_DEVICE_DETACH_IOMMUFD_PT, vfio_device_detach_iommufd_pt);
+      } catch { /* Closing detaches too. */ }
+    }
     fd.close();
     if (--container.users > 0) return;
     if (!this.#leaving) container.destroy();

@@ -36,7 +36,9 @@ class Type1Container implements Container {
     this.#ram = ram;
     this.fd = new Fd(attempt('failed to open /dev/vfio/vfio', () => openFd('/dev/vfio/vfio', O_RDWR)));
     const version = ioctlWord(this.fd.fd, VFIO_GET_API_VERSION, 0);
-    if (version !== VFIO_API_VERSION) throw new VfioError(`supported vfio version: ${VFIO_API_VERSION}, reported version: ${version}`);
+    if (version !== VFIO_API_VERSION) {
+      throw new VfioError(`supported vfio version: ${VFIO_API_VERSION}, reported version: ${version}`);
+    }
     if (ioctlWord(this.fd.fd, VFIO_CHECK_EXTENSION, VFIO_TYPE1v2_IOMMU) === 0) throw new VfioError('No available IOMMU models');
   }
 
@@ -44,7 +46,8 @@ class Type1Container implements Container {
   setup(): void {
     attempt('Failed to set iommu for container', () => ioctlWord(this.fd.fd, VFIO_SET_IOMMU, VFIO_TYPE1v2_IOMMU));
     const { argsz } = vfioIoctl(this.fd.fd, VFIO_IOMMU_GET_INFO, vfio_iommu_type1_info);
-    vfioIoctl(this.fd.fd, VFIO_IOMMU_GET_INFO, vfio_iommu_type1_info, { argsz }, new Uint8Array(argsz - vfio_iommu_type1_info.size));
+    const capabilities = new Uint8Array(argsz - vfio_iommu_type1_info.size);
+    vfioIoctl(this.fd.fd, VFIO_IOMMU_GET_INFO, vfio_iommu_type1_info, { argsz }, capabilities);
     attempt('vfio_container_dma_map failed', () => vfioIoctl(this.fd.fd, VFIO_IOMMU_MAP_DMA, vfio_iommu_type1_dma_map, {
       flags: VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE, vaddr: this.#ram.address, iova: 0n, size: BigInt(this.#ram.size),
     }));
@@ -52,9 +55,11 @@ class Type1Container implements Container {
 
   /** Takes the RAM out, unless the process ends. */
   close(leaving: boolean): void {
-    if (!leaving) try {
-      vfioIoctl(this.fd.fd, VFIO_IOMMU_UNMAP_DMA, vfio_iommu_type1_dma_unmap, { iova: 0n, size: BigInt(this.#ram.size) });
-    } catch { /* The lab may be gone; closing takes the maps along. */ }
+    if (!leaving) {
+      try {
+        vfioIoctl(this.fd.fd, VFIO_IOMMU_UNMAP_DMA, vfio_iommu_type1_dma_unmap, { iova: 0n, size: BigInt(this.#ram.size) });
+      } catch { /* The lab may be gone; closing takes the maps along. */ }
+    }
     this.fd.close();
   }
 
@@ -70,11 +75,13 @@ class Type1Container implements Container {
   queryDirtyBitmap(ram: Ram): void {
     const bitmap = bitmapFor(ram);
     const get = vfio_iommu_type1_dirty_bitmap_get.encode({
-      iova: 0n, size: BigInt(ram.size), bitmap: { pgsize: BigInt(PAGE_SIZE), size: BigInt(bitmap.length), data: addressOf(bitmap) },
+      iova: 0n, size: BigInt(ram.size),
+      bitmap: { pgsize: BigInt(PAGE_SIZE), size: BigInt(bitmap.length), data: addressOf(bitmap) },
     });
-    attempt('vfio_container_query_dirty_bitmap failed', () => callSized(this.fd.fd, VFIO_IOMMU_DIRTY_PAGES, vfio_iommu_type1_dirty_bitmap, {
-      argsz: vfio_iommu_type1_dirty_bitmap.size + get.length, flags: VFIO_IOMMU_DIRTY_PAGES_FLAG_GET_BITMAP,
-    }, get));
+    attempt('vfio_container_query_dirty_bitmap failed', () =>
+      callSized(this.fd.fd, VFIO_IOMMU_DIRTY_PAGES, vfio_iommu_type1_dirty_bitmap, {
+        argsz: vfio_iommu_type1_dirty_bitmap.size + get.length, flags: VFIO_IOMMU_DIRTY_PAGES_FLAG_GET_BITMAP,
+      }, get));
     mergeBitmap(ram, bitmap);
   }
 }
@@ -183,6 +190,13 @@ export class GroupBackend implements Backend {
     }
   }
 
+  #unset(group: number): void {
+    if (this.#leaving) return;
+    try {
+      ioctlWord(group, VFIO_GROUP_UNSET_CONTAINER, 0);
+    } catch { /* Closing the group does it too. */ }
+  }
+
   #put(number: string): void {
     const group = this.#groups.get(number);
     if (group === undefined || --group.users > 0) return;
@@ -191,7 +205,7 @@ export class GroupBackend implements Backend {
       this.#container?.close(this.#leaving);
       this.#container = undefined;
     } else {
-      if (!this.#leaving) try { ioctlWord(group.fd.fd, VFIO_GROUP_UNSET_CONTAINER, 0); } catch { /* Closing the group does it too. */ }
+      this.#unset(group.fd.fd);
     }
     group.fd.close();
   }

@@ -25,7 +25,7 @@ export interface Container {
 export interface Backend {
   /** Throws VfioError. */
   open(sysfsdev: string, name: string): OpenedDevice;
-  /** The process ends: from now on devices are closed without undoing what closing takes along (maps, page tables), as by exit(). */
+  /** The process ends: from now on devices are closed without undoing what closing takes along, as by exit(). */
   leave(): void;
 }
 

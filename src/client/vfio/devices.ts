@@ -55,7 +55,8 @@ export class VfioDevices {
     const slot = this.#freeSlot();
     const qomPath = id === undefined ? `/machine/peripheral-anon/device[${this.#anonymous}]` : `/machine/peripheral/${id}`;
     const device = new PciDevice(options, { qomPath, slot }, {
-      vm: this.#vm, loop: this.#loop, backend: options.iommufd === true ? this.#iommufd : this.#group, notify: this.#options.notify === true,
+      vm: this.#vm, loop: this.#loop, notify: this.#options.notify === true,
+      backend: options.iommufd === true ? this.#iommufd : this.#group,
       others: this.#devices, unplug: (wanted) => (this.#options.onUnplugRequest ?? ((one): void => this.unplug(one)))(wanted),
     });
     if (id === undefined) this.#anonymous++;

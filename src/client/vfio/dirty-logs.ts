@@ -57,9 +57,10 @@ export class DeviceLog implements DirtyLog {
     if (this.#logging === undefined) return this.#container.queryDirtyBitmap(ram);
     const bitmap = bitmapFor(ram);
     for (const device of this.#logging) {
-      call(`${device.name}: Failed to get DMA logging report`, () => deviceFeature(device.fd, 'get', VFIO_DEVICE_FEATURE_DMA_LOGGING_REPORT, vfio_device_feature_dma_logging_report, {
-        iova: 0n, length: BigInt(ram.size), page_size: BigInt(PAGE_SIZE), bitmap: addressOf(bitmap),
-      }));
+      call(`${device.name}: Failed to get DMA logging report`, () =>
+        deviceFeature(device.fd, 'get', VFIO_DEVICE_FEATURE_DMA_LOGGING_REPORT, vfio_device_feature_dma_logging_report, {
+          iova: 0n, length: BigInt(ram.size), page_size: BigInt(PAGE_SIZE), bitmap: addressOf(bitmap),
+        }));
     }
     mergeBitmap(ram, bitmap);
   }
@@ -79,9 +80,10 @@ export class DeviceLog implements DirtyLog {
   }
 
   #startDevice(device: LoggedDevice): void {
-    call(`${device.name}: Failed to start DMA logging`, () => deviceFeature(device.fd, 'set', VFIO_DEVICE_FEATURE_DMA_LOGGING_START, vfio_device_feature_dma_logging_control, {
-      page_size: BigInt(PAGE_SIZE), num_ranges: 1, ranges: addressOf(this.#range),
-    }));
+    call(`${device.name}: Failed to start DMA logging`, () =>
+      deviceFeature(device.fd, 'set', VFIO_DEVICE_FEATURE_DMA_LOGGING_START, vfio_device_feature_dma_logging_control, {
+        page_size: BigInt(PAGE_SIZE), num_ranges: 1, ranges: addressOf(this.#range),
+      }));
   }
 }
 

@@ -9,7 +9,7 @@ type Fields = Parameters<typeof import('../../abi/layout.js').struct>[1];
 
 /** A struct that begins with `argsz`, which is filled in. `tail` follows it in memory. Throws Errno. */
 export function vfioIoctl<F extends Fields>(
-  fd: number, command: number, layout: Struct<F>, values: Partial<StructValue<Struct<F>>> = {}, tail: Uint8Array = new Uint8Array(0),
+  fd: number, command: number, layout: Struct<F>, values: Partial<StructValue<Struct<F>>> = {}, tail = new Uint8Array(0),
 ): StructValue<Struct<F>> {
   return layout.decode(callSized(fd, command, layout, { argsz: layout.size + tail.length, ...values }, tail));
 }
@@ -22,7 +22,9 @@ export function iommuIoctl<F extends Fields>(
 }
 
 /** The bytes after the call: struct and tail. */
-export function callSized<F extends Fields>(fd: number, command: number, layout: Struct<F>, values: object, tail: Uint8Array): Uint8Array {
+export function callSized<F extends Fields>(
+  fd: number, command: number, layout: Struct<F>, values: object, tail: Uint8Array,
+): Uint8Array {
   const argument = new Uint8Array(layout.size + tail.length);
   layout.patch(argument, values);
   argument.set(tail, layout.size);
@@ -35,7 +37,8 @@ export function deviceFeature<F extends Fields>(
   fd: number, operation: 'get' | 'set', feature: number, layout: Struct<F>, values: Partial<StructValue<Struct<F>>> = {},
 ): StructValue<Struct<F>> {
   const flags = (operation === 'get' ? VFIO_DEVICE_FEATURE_GET : VFIO_DEVICE_FEATURE_SET) | feature;
-  const data = callSized(fd, VFIO_DEVICE_FEATURE, vfio_device_feature, { argsz: vfio_device_feature.size + layout.size, flags }, layout.encode(values));
+  const header = { argsz: vfio_device_feature.size + layout.size, flags };
+  const data = callSized(fd, VFIO_DEVICE_FEATURE, vfio_device_feature, header, layout.encode(values));
   return layout.decode(data, vfio_device_feature.size);
 }
 

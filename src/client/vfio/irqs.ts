@@ -25,7 +25,9 @@ export class DeviceIrq {
   #eventfd: Fd | undefined;
   #unwatch: (() => void) | undefined;
 
-  constructor(device: number, index: number, loop: MainLoop, handler: () => void | Promise<void>, onFault: (error: unknown) => void) {
+  constructor(
+    device: number, index: number, loop: MainLoop, handler: () => void | Promise<void>, onFault: (error: unknown) => void,
+  ) {
     this.#device = device;
     this.#index = index;
     this.#loop = loop;
@@ -44,7 +46,8 @@ export class DeviceIrq {
     new DataView(number.buffer).setInt32(0, eventfd.fd, true);
     try {
       callSized(this.#device, VFIO_DEVICE_SET_IRQS, vfio_irq_set, {
-        argsz: vfio_irq_set.size + INT, flags: VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_TRIGGER, index: this.#index, count: 1,
+        argsz: vfio_irq_set.size + INT, flags: VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_TRIGGER,
+        index: this.#index, count: 1,
       }, number);
     } catch (error) {
       eventfd.close();
@@ -56,14 +59,16 @@ export class DeviceIrq {
 
   /** INTx masks itself when it fires. Throws Errno. */
   unmask(): void {
-    vfioIoctl(this.#device, VFIO_DEVICE_SET_IRQS, vfio_irq_set, { flags: VFIO_IRQ_SET_DATA_NONE | VFIO_IRQ_SET_ACTION_UNMASK, index: this.#index, count: 1 });
+    const flags = VFIO_IRQ_SET_DATA_NONE | VFIO_IRQ_SET_ACTION_UNMASK;
+    vfioIoctl(this.#device, VFIO_DEVICE_SET_IRQS, vfio_irq_set, { flags, index: this.#index, count: 1 });
   }
 
   /** Takes every eventfd of the index out of the device. */
   disable(): void {
     if (this.#eventfd === undefined) return;
     try {
-      vfioIoctl(this.#device, VFIO_DEVICE_SET_IRQS, vfio_irq_set, { flags: VFIO_IRQ_SET_DATA_NONE | VFIO_IRQ_SET_ACTION_TRIGGER, index: this.#index });
+      const flags = VFIO_IRQ_SET_DATA_NONE | VFIO_IRQ_SET_ACTION_TRIGGER;
+      vfioIoctl(this.#device, VFIO_DEVICE_SET_IRQS, vfio_irq_set, { flags, index: this.#index });
     } catch { /* The device is gone, and with it what it held. */ }
     this.close();
   }

@@ -125,7 +125,9 @@ export class DeviceMigration implements VfioMigration {
 
   /** Returns the new data_fd, or -1. */
   #request(state: number): number {
-    return deviceFeature(this.#fd, 'set', VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE, vfio_device_feature_mig_state, { device_state: state, data_fd: -1 }).data_fd;
+    return deviceFeature(this.#fd, 'set', VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE, vfio_device_feature_mig_state, {
+      device_state: state, data_fd: -1,
+    }).data_fd;
   }
 
   #enter(state: number): void {
@@ -145,7 +147,8 @@ export class DeviceMigration implements VfioMigration {
     try {
       this.#request(recover);
     } catch (second) {
-      this.#observer.log(`${this.#name}: Failed setting device in recover state, err: ${strerror(errnoOf(second))}. Resetting device`);
+      const why = strerror(errnoOf(second));
+      this.#observer.log(`${this.#name}: Failed setting device in recover state, err: ${why}. Resetting device`);
       this.#resetOrDie();
       return error;
     }

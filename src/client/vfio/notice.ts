@@ -20,7 +20,7 @@ export class MigrationNotice {
 
   /** Throws Errno: EBUSY where the driver refuses. */
   start(): void {
-    deviceFeature(this.#fd, 'set', MDEVSIM_FEATURE_MIGRATION_NOTICE, mdevsim_migration_notice, { event: MDEVSIM_MIGRATION_STARTS });
+    this.#tell(MDEVSIM_MIGRATION_STARTS);
     this.#told = true;
   }
 
@@ -29,7 +29,11 @@ export class MigrationNotice {
     if (!this.#told) return;
     this.#told = false;
     try {
-      deviceFeature(this.#fd, 'set', MDEVSIM_FEATURE_MIGRATION_NOTICE, mdevsim_migration_notice, { event: MDEVSIM_MIGRATION_ENDED });
+      this.#tell(MDEVSIM_MIGRATION_ENDED);
     } catch { /* The device is gone. */ }
+  }
+
+  #tell(event: number): void {
+    deviceFeature(this.#fd, 'set', MDEVSIM_FEATURE_MIGRATION_NOTICE, mdevsim_migration_notice, { event });
   }
 }

@@ -63,7 +63,9 @@ export class PciDevice implements VfioPciDevice {
   onInterrupt: (() => void) | undefined;
 
   /** Throws VfioError with QEMU's text; then nothing stays open. */
-  constructor(options: VfioPciOptions, place: { readonly qomPath: string; readonly slot: number }, environment: PciDeviceEnvironment) {
+  constructor(
+    options: VfioPciOptions, place: { readonly qomPath: string; readonly slot: number }, environment: PciDeviceEnvironment,
+  ) {
     const { vm, loop, backend } = environment;
     if (options.sysfsdev === '') throw new VfioError('No provided host device');
     if (lstatSync(options.sysfsdev, { throwIfNoEntry: false }) === undefined) {
@@ -88,7 +90,8 @@ export class PciDevice implements VfioPciDevice {
       this.#hasIrq(VFIO_PCI_ERR_IRQ_INDEX);
       this.#config = new ConfigSpace(config);
       regions.forEach((region, n) => { if (region.size > 0) this.#config.readBar(n); });
-      const irq = (index: number, handler: () => void): DeviceIrq => new DeviceIrq(this.fd, index, loop, handler, (error) => this.#fault(error));
+      const irq = (index: number, handler: () => void): DeviceIrq =>
+        new DeviceIrq(this.fd, index, loop, handler, (error) => this.#fault(error));
       this.#intx = irq(VFIO_PCI_INTX_IRQ_INDEX, () => this.#interrupt());
       this.#request = irq(VFIO_PCI_REQ_IRQ_INDEX, () => environment.unplug(this));
       this.#close.push(() => this.#intx.close());

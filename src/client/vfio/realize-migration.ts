@@ -34,8 +34,11 @@ export interface MigratableDevice {
 
 const MULTIPLE = 'Multiple VFIO devices migration is supported only if all of them support P2P migration';
 
+/** Takes what close() of the device must do. */
+type Undo = (run: () => void) => void;
+
 /** `undo` takes what close() of the device must take back. Throws VfioError where enable-migration=on can't be had. */
-export function realizeMigration(device: MigratableDevice, vm: Vm, others: readonly MigratableDevice[], undo: (run: () => void) => void): void {
+export function realizeMigration(device: MigratableDevice, vm: Vm, others: readonly MigratableDevice[], undo: Undo): void {
   const { name, enableMigration } = device;
   if (enableMigration === 'off') return block(device, vm, `${name}: Migration is disabled for VFIO device`, undo);
   try {
@@ -44,7 +47,8 @@ export function realizeMigration(device: MigratableDevice, vm: Vm, others: reado
     if (!isErrno(error)) throw error;
     return block(device, vm, describe(name, error), undo);
   }
-  device.dirtyTracking = probeFeature(device.fd, VFIO_DEVICE_FEATURE_DMA_LOGGING_START) && device.options.deviceDirtyTracking !== false;
+  const canLog = probeFeature(device.fd, VFIO_DEVICE_FEATURE_DMA_LOGGING_START);
+  device.dirtyTracking = canLog && device.options.deviceDirtyTracking !== false;
   if (!device.dirtyTracking && !device.opened.iommuDirtyTracking) {
     const reason = `${name}: VFIO device doesn't support device and IOMMU dirty tracking`;
     if (enableMigration === 'auto') return block(device, vm, reason, undo);
@@ -58,12 +62,12 @@ function describe(name: string, error: Errno): string {
   return `${name}: Migration couldn't be initialized for VFIO device, err: ${-error.errno} (${strerror(error.errno)})`;
 }
 
-function block(device: MigratableDevice, vm: Vm, reason: string, undo: (run: () => void) => void): void {
+function block(device: MigratableDevice, vm: Vm, reason: string, undo: Undo): void {
   if (device.enableMigration === 'on') throw new VfioError(reason);
   device.realizeBlocker = addBlocker(vm, reason, undo);
 }
 
-function addBlocker(vm: Vm, reason: string, undo: (run: () => void) => void): MigrationBlocker {
+function addBlocker(vm: Vm, reason: string, undo: Undo): MigrationBlocker {
   try {
     const blocker = vm.blockers.add(reason, ['normal']);
     undo(() => vm.blockers.delete(blocker));
@@ -74,7 +78,7 @@ function addBlocker(vm: Vm, reason: string, undo: (run: () => void) => void): Mi
 }
 
 /** One blocker for all, while there are several devices and one of them lacks P2P. */
-function checkMultiple(device: MigratableDevice, vm: Vm, others: readonly MigratableDevice[], undo: (run: () => void) => void): void {
+function checkMultiple(device: MigratableDevice, vm: Vm, others: readonly MigratableDevice[], undo: Undo): void {
   const all = [...others, device].filter(({ migration }) => migration !== undefined);
   if (all.length < 2 || all.every(({ migration }) => ((migration?.flags ?? 0) & VFIO_MIGRATION_P2P) !== 0)) return;
   if (device.enableMigration === 'on') throw new VfioError(MULTIPLE);
@@ -82,20 +86,22 @@ function checkMultiple(device: MigratableDevice, vm: Vm, others: readonly Migrat
 }
 
 /** Throws Errno: ENOTTY without migration, EOPNOTSUPP without STOP_COPY. */
-function initialize(device: MigratableDevice, vm: Vm, undo: (run: () => void) => void): DeviceMigration {
+function initialize(device: MigratableDevice, vm: Vm, undo: Undo): DeviceMigration {
   const flags = Number(deviceFeature(device.fd, 'get', VFIO_DEVICE_FEATURE_MIGRATION, vfio_device_feature_migration).flags);
   if ((flags & VFIO_MIGRATION_STOP_COPY) === 0) throw new Errno('EOPNOTSUPP');
   const migration = new DeviceMigration(device.fd, device.name, flags, observe(device, vm));
   undo(() => migration.closeData());
   undo(vm.handlers.add({
     ...((flags & VFIO_MIGRATION_P2P) === 0 ? {} : {
-      prepare: (running: boolean) => migration.setStateOrReset(
-        migration.deviceState === VFIO_DEVICE_STATE_PRE_COPY && !running ? VFIO_DEVICE_STATE_PRE_COPY_P2P : VFIO_DEVICE_STATE_RUNNING_P2P,
-      ),
+      prepare: (running: boolean) => {
+        const copies = migration.deviceState === VFIO_DEVICE_STATE_PRE_COPY && !running;
+        migration.setStateOrReset(copies ? VFIO_DEVICE_STATE_PRE_COPY_P2P : VFIO_DEVICE_STATE_RUNNING_P2P);
+      },
     }),
     change: (running, state) => {
       const copies = migration.inPreCopy && (state === 'finish-migrate' || state === 'paused');
-      migration.setStateOrReset(running ? VFIO_DEVICE_STATE_RUNNING : copies ? VFIO_DEVICE_STATE_STOP_COPY : VFIO_DEVICE_STATE_STOP);
+      const stopped = copies ? VFIO_DEVICE_STATE_STOP_COPY : VFIO_DEVICE_STATE_STOP;
+      migration.setStateOrReset(running ? VFIO_DEVICE_STATE_RUNNING : stopped);
     },
   }));
   undo(vm.notifiers.add((notice) => {

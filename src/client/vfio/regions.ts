@@ -1,4 +1,4 @@
-/** Regions of a device: config space and BARs, by pread and pwrite. Source: QEMU's hw/vfio/region.c, pci.c: vfio_pci_read_config(). */
+/** Regions of a device: config space and BARs, by pread and pwrite. Source: QEMU's hw/vfio/region.c. */
 import { Errno } from '../../abi/errno.js';
 import { VFIO_DEVICE_GET_REGION_INFO, vfio_region_info } from '../../abi/vfio.js';
 import { preadFd, pwriteFd } from '../../sys/io.js';

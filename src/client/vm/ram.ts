@@ -53,7 +53,9 @@ export class Ram {
   markDirty(offset: number, length: number): void {
     if (!this.#tracking || length === 0) return;
     const last = Math.floor((offset + length - 1) / PAGE_SIZE);
-    for (let page = Math.floor(offset / PAGE_SIZE); page <= last; page++) this.dirty[page >> 3] = (this.dirty[page >> 3] ?? 0) | 1 << (page & 7);
+    for (let page = Math.floor(offset / PAGE_SIZE); page <= last; page++) {
+      this.dirty[page >> 3] = (this.dirty[page >> 3] ?? 0) | 1 << (page & 7);
+    }
   }
 
   /** The first page from `from` on that is dirty, or -1. Does not clear it. */

@@ -54,8 +54,8 @@ export class Vm {
   /** migration_is_running(): the owner of the outgoing migration sets it. */
   migrationIsRunning: () => boolean = () => false;
   /**
-   * migration_file_set_error(): takes the failure of a transition that the VM's start or stop asked for, and returns true, where an
-   * outgoing migration has a channel; its owner sets it. Elsewhere such a failure is only printed.
+   * migration_file_set_error(): takes the failure of a transition that the VM's start or stop asked for, and returns true,
+   * where an outgoing migration has a channel; its owner sets it. Elsewhere such a failure is only printed.
    */
   failMigration: (error: VfioError) => boolean = () => false;
   #state: RunState;
