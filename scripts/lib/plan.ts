@@ -22,7 +22,7 @@ const LIMITS: readonly (readonly [RegExp, number])[] = [
 ];
 
 const PARALLEL = /^test\/(abi|trace|kernfs|sysfs|device|mdev|iommufd|vfio|blocker|fault|drivers|golden)\//;
-const RETRY = /^test\/(e2e|qemu-next|containers)\//;
+const RETRY = /^test\/((e2e|qemu-next|containers|scenarios)\/|client\/compare)/;
 
 /** Directories that run only when asked for by an option. */
 export const OPT_IN: Readonly<Record<string, string>> = { 'test/qemu-next/': '--qemu-next', 'test/containers/': '--containers' };
