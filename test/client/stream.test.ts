@@ -11,6 +11,7 @@ import { StreamChecksum, StreamError } from '../../src/client/migration/stream.j
 import type { RunningVmm } from '../../src/client/main.js';
 import { startVmm } from '../../src/client/main.js';
 import { QmpClient } from '../../src/client/qmp/client.js';
+import { socketPair } from '../../src/sys/socket.js';
 
 const RAM = 256 << 10;
 let scratch = '';
@@ -143,6 +144,28 @@ describe('a migration stream', { timeout: 80_000 }, () => {
       const runs = [source, target].filter((state) => state === 'running').length;
       if (runs === 0) assert.match(error, /it may run on the destination/, `at ${at}`);
       else assert.equal(runs, 1, `at ${at}: ${source}, ${target}: ${error}`);
+    }
+  });
+
+  it('goes through a descriptor that was inherited, once', async () => {
+    const common = { ram: RAM, devices: [], stopped: false, onlyMigratable: false, notify: false, prepareEvents: 'none', breaks: [], log: () => undefined } as const;
+    const [here, there] = socketPair();
+    const running = [await startVmm({ ...common, qmp: [join(scratch, 'fd.a')] }), await startVmm({ ...common, qmp: [join(scratch, 'fd.b')], incoming: 'defer' })];
+    const [source, target] = [await QmpClient.connect(join(scratch, 'fd.a')), await QmpClient.connect(join(scratch, 'fd.b'))];
+    try {
+      for (const client of [source, target]) await client.execute('migrate-set-capabilities', { capabilities: [{ capability: 'events', state: true }] });
+      await target.execute('migrate-incoming', { uri: `fd:${there.detach()}` });
+      await assert.rejects(source.execute('migrate', { uri: 'fd:12345' }), /File descriptor named '12345' has not been found/);
+      assert.equal((await source.execute('query-migrate')).status, 'failed');
+      const after = source.events.length;
+      await source.execute('migrate', { uri: `fd:${here.detach()}` });
+      await source.status(['completed'], after);
+      await target.status(['completed']);
+      assert.equal((await target.execute('query-status')).status, 'running');
+    } finally {
+      for (const client of [source, target]) client.close();
+      for (const vmm of running) vmm.shutdown();
+      await Promise.all(running.map(({ ended }) => ended));
     }
   });
 
