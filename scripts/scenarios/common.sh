@@ -103,11 +103,13 @@ go() {
   qmp "$1" "\"x-mdevsim-break\", \"arguments\": {\"step\": \"$2\", \"enable\": false}" >/dev/null
   qmp "$1" '"x-mdevsim-continue"' >/dev/null
 }
-# ended: the end of the source's migration, as its events tell it, in END: completed, failed or cancelled. The driver may hear of it
-# a little later.
+# ended: the end of the source's migration, as its events tell it, in END: completed, failed or cancelled. They tell it before the VMM has
+# put everything in order; each of the two parts that are left is in the main loop's queue before one of the commands.
 ended() {
   await source '"status": "(completed|failed|cancelled)"'
   END=${BASH_REMATCH[1]}
+  qmp source '"query-status"' >/dev/null
+  qmp source '"query-status"' >/dev/null
 }
 # logged NAME TEXT
 logged() { grep -qF -- "$2" "$DIR/$1.log"; }
