@@ -9,7 +9,7 @@ const pause = { capabilities: [{ capability: 'pause-before-switchover', state: t
 compareScenarios('cancelled', [
   {
     title: 'cancelled while active, with PRE_COPY', run: async (run) => {
-      const { source, target } = await run.pair();
+      const { source, target } = await run.pair({ busy: true });
       await slowly(source);
       await source.migrate(target);
       await until(15, 'the device to be in PRE_COPY', () => (run.lab.state(SOURCE) === 'PRE_COPY' ? true : undefined));
@@ -20,7 +20,7 @@ compareScenarios('cancelled', [
   },
   {
     title: 'cancelled while active, with STOP_COPY only', features: 'stop-copy', run: async (run) => {
-      const { source, target } = await run.pair();
+      const { source, target } = await run.pair({ busy: true });
       await slowly(source);
       await source.migrate(target);
       await source.reached('active');

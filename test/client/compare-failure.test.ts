@@ -21,7 +21,7 @@ compareScenarios('failures', [
   { title: 'the stream fails', run: (run) => failing(run, 'stream_fail', '40 EIO') },
   {
     title: 'the destination refuses to load', run: async (run) => {
-      const { source, target } = await run.pair();
+      const { source, target } = await run.pair({ busy: true });
       run.lab.knob(TARGET, 'fail', 'RESUMING EIO 1');
       await slowly(source);
       await source.migrate(target);

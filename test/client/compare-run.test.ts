@@ -46,7 +46,10 @@ compareScenarios('without failures', [
       await source.qmp.execute('stop');
       await source.migrate(target);
       await source.reached('completed');
-      await until(15, 'the target to have it', async () => ((await target.qmp.execute('query-status')).status === 'paused' ? true : undefined));
+      await until(15, 'the target to have it', async () => {
+        const { status } = await target.qmp.execute('query-status');
+        return status === 'paused' ? true : undefined;
+      });
     },
   },
   {

@@ -9,7 +9,8 @@ const migrate = async (run: Run): Promise<void> => {
   await target.running();
 };
 
-const features: readonly Scenario[] = ['stop-copy', 'stop-copy p2p', 'stop-copy pre-copy', 'stop-copy p2p pre-copy'].map((words) => ({
+const FEATURES = ['stop-copy', 'stop-copy p2p', 'stop-copy pre-copy', 'stop-copy p2p pre-copy'];
+const features: readonly Scenario[] = FEATURES.map((words) => ({
   title: `a device with ${words} is migrated`, features: words, run: migrate,
 }));
 

@@ -24,7 +24,8 @@ async function worked(vmm: Vmm, bytes: number): Promise<Report> {
 
 describe('a guest at work', { timeout: 80_000 }, () => {
   it('is migrated and goes on where it was, with every byte once', () => Bench.with({}, async (bench) => {
-    const { source, target } = await bench.pair(['--guest-load', 'pages=4000,bytes=500'], ['--guest-load', 'pages=4000,bytes=500']);
+    const load = ['--guest-load', 'pages=4000,bytes=500'];
+    const { source, target } = await bench.pair(load, load);
     await worked(source, 50);
     await quickly(source);
     await source.qmp.execute('migrate', { uri: target.uri });
@@ -37,7 +38,8 @@ describe('a guest at work', { timeout: 80_000 }, () => {
   }));
 
   it('sees which bytes its device lost with a stream that was cut', () => Bench.with({}, async (bench) => {
-    const { source, target } = await bench.pair(['--guest-load', 'pages=100,bytes=1000'], ['--guest-load', 'pages=100,bytes=1000']);
+    const load = ['--guest-load', 'pages=100,bytes=1000'];
+    const { source, target } = await bench.pair(load, load);
     await worked(source, 20);
     await bench.source.fault('stream_cut', '30');
     await quickly(source);

@@ -1,4 +1,4 @@
-/** What the events before a transition are good for: the time between one and the transition's own event is that of the transition. */
+/** What an event before a transition is good for: from it to the transition's own event is the time of the transition. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { QmpEvent } from '../../src/client/qmp/client.js';
@@ -13,7 +13,7 @@ describe('events before transitions', { timeout: 60_000 }, () => {
   for (const [which, name, state] of [
     ['merged', 'VFIO_MIGRATION', 'pre-copy-p2p-prepare'], ['all', 'VFIO_MIGRATION_PREPARE', 'pre-copy-p2p'],
   ] as const) {
-    it(`${which}: ${name} ${state} comes a transition's time before the device is in PRE_COPY_P2P`, () => Bench.with({}, async (bench) => {
+    it(`${which}: ${name} ${state} comes a transition's time before PRE_COPY_P2P`, () => Bench.with({}, async (bench) => {
       const { source, target } = await bench.pair(['--prepare-events', which]);
       await bench.device(SOURCE).fault('delay', `PRE_COPY_P2P ${DELAY}`);
       await quickly(source);

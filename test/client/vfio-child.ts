@@ -1,7 +1,7 @@
 /**
- * A client process for vfio.test.ts: it is under `mdevsim run`, has a VM without QMP, and does what it is told, one expression per
- * line on standard input. Each line is answered with one line of JSON: `value` or `error`; events and log lines since the last answer
- * come along.
+ * A client process for vfio.test.ts: it is under `mdevsim run`, has a VM without QMP, and does what it is told, one action per
+ * line on standard input. Each line is answered with one line of JSON: `value` or `error`; events and log lines since the last
+ * answer come along.
  */
 import { createInterface } from 'node:readline';
 import { MainLoop } from '../../src/client/main-loop.js';
@@ -14,12 +14,20 @@ import { Ram } from '../../src/client/vm/ram.js';
 import { Vm } from '../../src/client/vm/vm.js';
 import type { PrepareEvents } from '../../src/client/vm/vm.js';
 
-const settings = JSON.parse(process.argv[2] ?? '{}') as { prepareEvents?: PrepareEvents; notify?: boolean; onlyMigratable?: boolean };
+interface Settings {
+  readonly prepareEvents?: PrepareEvents;
+  readonly notify?: boolean;
+  readonly onlyMigratable?: boolean;
+}
+const settings = JSON.parse(process.argv[2] ?? '{}') as Settings;
 let happened: string[] = [];
 const vm = new Vm({
   ram: new Ram(1 << 20), state: 'prelaunch', onlyMigratable: settings.onlyMigratable, prepareEvents: settings.prepareEvents,
   environment: {
-    event: (name, data) => happened.push([name, data?.['device-state'], data?.['path']].filter((word) => typeof word === 'string').join(' ')),
+    event: (name, data) => {
+      const words = [name, data?.['device-state'], data?.['path']];
+      happened.push(words.filter((word) => typeof word === 'string').join(' '));
+    },
     log: (level, message) => happened.push(`${level}: ${message}`),
   },
 });

@@ -24,7 +24,8 @@ export class VfioClient {
   constructor(lab: TestLab, settings: object = {}, run: readonly string[] = []) {
     const [command = '', ...args] = MDEVSIM;
     this.#child = spawn(command, [
-      ...args, 'run', '--lab', lab.dir, ...run, '--', process.execPath, '--import', 'tsx', `${ROOT}test/client/vfio-child.ts`, JSON.stringify(settings),
+      ...args, 'run', '--lab', lab.dir, ...run, '--',
+      process.execPath, '--import', 'tsx', `${ROOT}test/client/vfio-child.ts`, JSON.stringify(settings),
     ], { stdio: ['pipe', 'pipe', 'pipe'], cwd: ROOT });
     this.#child.stderr?.on('data', (data: Buffer) => (this.#errors += data.toString()));
     if (this.#child.stdout !== null) {
@@ -48,7 +49,9 @@ export class VfioClient {
 }
 
 /** A lab's client for the length of `body`. */
-export async function withClient(lab: TestLab, body: (client: VfioClient) => Promise<void>, settings: object = {}, run: readonly string[] = []): Promise<void> {
+export async function withClient(
+  lab: TestLab, body: (client: VfioClient) => Promise<void>, settings: object = {}, run: readonly string[] = [],
+): Promise<void> {
   const client = new VfioClient(lab, settings, run);
   try {
     await body(client);

@@ -16,7 +16,8 @@ const card = { sysfsdev: sysfsdev(SOURCE), id: 'vf0', migrationEvents: true };
 
 describe('VMM: vfio-pci', { skip, timeout: 80_000 }, () => {
   for (const iommufd of [false, true]) {
-    it(`opens a device by ${iommufd ? 'cdev and iommufd' : 'group and type1'}, and saves what another one loads`, inLab(async (client, lab) => {
+    const how = iommufd ? 'cdev and iommufd' : 'group and type1';
+    it(`opens a device by ${how}, and saves what another one loads`, inLab(async (client, lab) => {
       await client.do('add', { ...card, iommufd });
       await client.do('add', { sysfsdev: sysfsdev(TARGET), id: 'vf1', iommufd });
       await client.do('reset');
@@ -70,26 +71,32 @@ describe('VMM: vfio-pci', { skip, timeout: 80_000 }, () => {
   it('says what QEMU says where a device can not be had', inLab(async (client) => {
     await assert.rejects(client.do('add', { sysfsdev: '' }), { message: 'No provided host device' });
     const missing = sysfsdev('83b8f4f2-509f-382f-3c1e-e6bfe0fa1009');
-    await assert.rejects(client.do('add', { sysfsdev: missing }), { message: `vfio ${missing}: no such host device: No such file or directory` });
+    await assert.rejects(client.do('add', { sysfsdev: missing }), {
+      message: `vfio ${missing}: no such host device: No such file or directory`,
+    });
     await client.do('add', card);
     await assert.rejects(client.do('add', { sysfsdev: sysfsdev(TARGET), id: 'vf0' }), { message: "Duplicate device ID 'vf0'" });
-    await assert.rejects(client.do('add', { ...card, id: 'vf1', iommufd: true }), /^Error: vfio .*: error bind device fd to iommufd: Device or resource busy$/);
+    const busy = /^Error: vfio .*: error bind device fd to iommufd: Device or resource busy$/;
+    await assert.rejects(client.do('add', { ...card, id: 'vf1', iommufd: true }), busy);
   }));
 
   it('says that it has no slots', { skip }, () => TestLab.with({}, (lab) => withClient(lab, async (client) => {
-    await assert.rejects(client.do('add', card), /error getting device from group \d+: Too many open files \(no descriptor slots/);
+    const text = /error getting device from group \d+: Too many open files \(no descriptor slots/;
+    await assert.rejects(client.do('add', card), text);
   }, {}, ['--slots', '0'])));
 
-  it('recovers from a transition that fails, resets one that has no way back, and reports the one of a stop', inLab(async (client, lab) => {
+  it('recovers from a transition that fails, and resets the device where there is no way back', inLab(async (client, lab) => {
     await client.do('add', card);
     await client.do('start');
     lab.knob(SOURCE, 'fail', 'PRE_COPY EBUSY 1');
-    const failed = `${SOURCE}: Failed setting device state to PRE_COPY. Setting device in recover state RUNNING: Device or resource busy`;
+    const failed = `${SOURCE}: Failed setting device state to PRE_COPY. `
+      + 'Setting device in recover state RUNNING: Device or resource busy';
     await assert.rejects(client.do('set', STATE.PRE_COPY, STATE.RUNNING), { message: failed });
     assert.deepEqual(client.happened, ['VFIO_MIGRATION running']);
     lab.knob(SOURCE, 'fail', 'STOP EIO 1');
     await client.do('stop', 'paused');
-    const error = `error: ${SOURCE}: Failed setting device state to STOP. Recover state is ERROR. Resetting device: Input/output error`;
+    const error = `error: ${SOURCE}: Failed setting device state to STOP. `
+      + 'Recover state is ERROR. Resetting device: Input/output error';
     assert.deepEqual(client.happened, ['VFIO_MIGRATION running-p2p', 'VFIO_MIGRATION running', error, 'STOP']);
     assert.equal(await client.do('state'), 'RUNNING');
   }));
@@ -109,7 +116,10 @@ describe('VMM: vfio-pci', { skip, timeout: 80_000 }, () => {
     for (const [prepareEvents, expected] of [
       ['none', ['VFIO_MIGRATION pre-copy-p2p', 'VFIO_MIGRATION stop-copy']],
       ['merged', ['VFIO_MIGRATION pre-copy-p2p-prepare', 'VFIO_MIGRATION pre-copy-p2p', 'VFIO_MIGRATION stop-copy']],
-      ['all', ['VFIO_MIGRATION_PREPARE pre-copy-p2p', 'VFIO_MIGRATION pre-copy-p2p', 'VFIO_MIGRATION_PREPARE stop-copy', 'VFIO_MIGRATION stop-copy']],
+      ['all', [
+        'VFIO_MIGRATION_PREPARE pre-copy-p2p', 'VFIO_MIGRATION pre-copy-p2p',
+        'VFIO_MIGRATION_PREPARE stop-copy', 'VFIO_MIGRATION stop-copy',
+      ]],
     ] as const) {
       await inLab(async (client, lab) => {
         await client.do('add', card);
@@ -143,8 +153,9 @@ describe('VMM: vfio-pci', { skip, timeout: 80_000 }, () => {
     lab.knob(TARGET, 'features', 'stop-copy');
     await client.do('add', card);
     const reason = 'Multiple VFIO devices migration is supported only if all of them support P2P migration';
-    await assert.rejects(client.do('add', { sysfsdev: sysfsdev(TARGET), id: 'vf1', enableMigration: 'on' }), { message: `vfio ${TARGET}: ${reason}` });
-    await client.do('add', { sysfsdev: sysfsdev(TARGET), id: 'vf1' });
+    const second = { sysfsdev: sysfsdev(TARGET), id: 'vf1' };
+    await assert.rejects(client.do('add', { ...second, enableMigration: 'on' }), { message: `vfio ${TARGET}: ${reason}` });
+    await client.do('add', second);
     assert.deepEqual(await client.do('blockers'), [reason]);
     await client.do('unplug', 'vf1');
     assert.deepEqual(await client.do('blockers'), []);
@@ -158,14 +169,15 @@ describe('VMM: the blocker eventfd', { skip, timeout: 80_000 }, () => {
     await client.do('add', card);
     assertDone(lab.block(SOURCE, '1'));
     await client.do('wait');
-    assert.deepEqual([client.happened, await client.do('blockers')], [[`info: ${SOURCE}: migration_block is 1: migration is blocked`], [reason]]);
+    assert.deepEqual(client.happened, [`info: ${SOURCE}: migration_block is 1: migration is blocked`]);
+    assert.deepEqual(await client.do('blockers'), [reason]);
     assert.equal(await client.do('enableMigration'), 'off');
     assertDone(lab.block(SOURCE, '0'));
     await client.do('wait');
     assert.deepEqual([await client.do('blockers'), await client.do('enableMigration')], [[], 'auto']);
   }));
 
-  it('logs a blocker that is refused because a migration runs; the device stays blocked, the VMM does not know', inLab(async (client, lab) => {
+  it('logs a blocker that is refused because a migration runs; the device stays blocked', inLab(async (client, lab) => {
     await client.do('add', card);
     await client.do('busy', true);
     assertDone(lab.block(SOURCE, '1'));

@@ -10,7 +10,9 @@ import { createEventfd, signalEventfd } from '../../src/sys/eventfd.js';
 /** A VM whose handlers and events write down when they are called. */
 function recorded(): { vm: Vm; calls: string[] } {
   const calls: string[] = [];
-  const vm = new Vm({ ram: new Ram(16 * PAGE_SIZE), state: 'prelaunch', environment: { event: (name) => calls.push(name), log: () => undefined } });
+  const vm = new Vm({
+    ram: new Ram(16 * PAGE_SIZE), state: 'prelaunch', environment: { event: (name) => calls.push(name), log: () => undefined },
+  });
   for (const name of ['a', 'b']) {
     vm.handlers.add({
       prepare: (running, state) => calls.push(`prepare ${name} ${running} ${state}`),
@@ -25,7 +27,8 @@ describe('Vm', () => {
     const { vm, calls } = recorded();
     vm.start();
     assert.deepEqual(calls, [
-      'RESUME', 'prepare a true running', 'prepare b true running', 'change a true running running', 'change b true running running',
+      'RESUME', 'prepare a true running', 'prepare b true running',
+      'change a true running running', 'change b true running running',
     ]);
     vm.start();
     assert.equal(calls.length, 5);
@@ -129,9 +132,13 @@ describe('MigrationBlockers', () => {
     blockers.delete(first);
     assert.deepEqual(blockers.reasons(), ['second']);
     busy = true;
-    assert.throws(() => blockers.add('third'), { code: 'EBUSY', message: 'disallowing migration blocker (migration/snapshot in progress) for: third' });
+    assert.throws(() => blockers.add('third'), {
+      code: 'EBUSY', message: 'disallowing migration blocker (migration/snapshot in progress) for: third',
+    });
     const only = new MigrationBlockers(() => true, true);
-    assert.throws(() => only.add('x', ['normal']), { code: 'EACCES', message: 'disallowing migration blocker (--only-migratable) for: x' });
+    assert.throws(() => only.add('x', ['normal']), {
+      code: 'EACCES', message: 'disallowing migration blocker (--only-migratable) for: x',
+    });
     assert.throws(() => only.add('x', ['cpr-reboot']), { code: 'EBUSY' });
     assert.deepEqual(blockers.reasons(), ['second']);
   });

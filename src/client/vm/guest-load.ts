@@ -19,7 +19,7 @@ export interface SerialPort {
 export interface GuestLoadOptions {
   /** Pages written in a second. */
   pages: number;
-  /** Bytes sent through the port in a second; 0 without one. */
+  /** Bytes sent through the port in a second; 0: it is not touched. */
   bytes: number;
 }
 
@@ -61,7 +61,7 @@ export class GuestLoad {
   /** Runs whenever the VM does. */
   constructor(vm: Vm, port: SerialPort | undefined, options: GuestLoadOptions) {
     this.#vm = vm;
-    this.#port = port;
+    this.#port = options.bytes === 0 ? undefined : port;
     this.#options = options;
     this.#remove = vm.handlers.add({ change: (running) => running ? this.#start() : this.#stop() });
     if (vm.running) this.#start();

@@ -31,8 +31,8 @@ export class Run {
   }
 
   /** One that runs, and one that waits for it. */
-  async pair(): Promise<{ source: Machine; target: Machine }> {
-    const [source, target] = await Promise.all([this.start(SOURCE), this.start(TARGET, { incoming: true })]);
+  async pair(options: { readonly busy?: boolean } = {}): Promise<{ source: Machine; target: Machine }> {
+    const [source, target] = await Promise.all([this.start(SOURCE, options), this.start(TARGET, { incoming: true })]);
     await source.running();
     return { source, target };
   }
@@ -61,7 +61,8 @@ async function record(lab: TestLab, trace: TraceReader, kind: Kind, scenario: Sc
     await until(10, 'the trace to come in', () => (trace.marks > marks ? true : undefined));
     return run.machines.map(({ child }) => comparable(kind, trace.of(child.pid)));
   } catch (error) {
-    if (error instanceof Error) error.message += `\n(${kind})\n${run.machines.map(({ child }) => `--- ${child.name}\n${child.output}\n${trace.of(child.pid).slice(-30).join('\n')}`).join('\n')}`;
+    const last = run.machines.map(({ child }) => [`--- ${child.name}`, child.output, ...trace.of(child.pid).slice(-30)].join('\n'));
+    if (error instanceof Error) error.message += `\n(${kind})\n${last.join('\n')}`;
     throw error;
   } finally {
     for (const machine of run.machines) {

@@ -15,6 +15,8 @@ const FINAL: readonly MigrationStatus[] = ['completed', 'failed', 'cancelled'];
 export interface MachineOptions {
   readonly via: Via;
   readonly incoming?: boolean;
+  /** The guest writes memory all the time. QEMU's needs not: it sends every page, also those that were never written. */
+  readonly busy?: boolean;
   /** A second device. Only by group. */
   readonly also?: string | undefined;
 }
@@ -66,13 +68,14 @@ export class Machine {
     return until(15, `${this.#name}'s migration to be ${status}`, async () => {
       const info = await this.qmp.execute('query-migrate');
       if (info.status === status) return info;
-      if (info.status !== undefined && FINAL.includes(info.status)) throw new Error(`${this.#name}: ${info.status}: ${info['error-desc'] ?? ''}`);
-      return undefined;
+      if (info.status === undefined || !FINAL.includes(info.status)) return undefined;
+      throw new Error(`${this.#name}: ${info.status}: ${info['error-desc'] ?? ''}`);
     }, () => this.child.output);
   }
 
   async running(): Promise<void> {
-    await until(15, `${this.#name} to run`, async () => ((await this.qmp.execute('query-status')).running ? true : undefined), () => this.child.output);
+    const ask = async (): Promise<true | undefined> => ((await this.qmp.execute('query-status')).running ? true : undefined);
+    await until(15, `${this.#name} to run`, ask, () => this.child.output);
   }
 
   async quit(): Promise<void> {
@@ -93,21 +96,26 @@ export class Machine {
     writeFileSync(bios, content);
     const common = [
       QEMU, '-M', 'q35,accel=tcg', '-m', '64M', '-bios', bios, '-nodefaults', '-display', 'none', '-no-user-config',
-      '-qmp', `unix:${this.#socket('qmp')},server=on,wait=off`, ...(incoming === undefined ? [] : [`-${incoming[0]}`, incoming[1] ?? '']),
+      '-qmp', `unix:${this.#socket('qmp')},server=on,wait=off`,
+      ...(incoming === undefined ? [] : [`-${incoming[0]}`, incoming[1] ?? '']),
     ];
     const run = [...MDEVSIM, 'run', '--lab', this.#lab.dir, '--'];
-    const device = (uuid: string, id: string): string[] => ['-device', `vfio-pci,sysfsdev=/sys/bus/mdev/devices/${uuid},id=${id}`];
-    if (via === 'group') return [...run, ...common, ...device(this.uuid, 'card'), ...(also === undefined ? [] : device(also, 'second'))];
+    const device = (uuid: string, id: string): string[] =>
+      ['-device', `vfio-pci,sysfsdev=/sys/bus/mdev/devices/${uuid},id=${id}`];
+    const second = also === undefined ? [] : device(also, 'second');
+    if (via === 'group') return [...run, ...common, ...device(this.uuid, 'card'), ...second];
     return [
       ...run, 'sh', '-c', `exec 8<>/dev/iommu 9<>/dev/vfio/devices/${this.#lab.cdev(this.uuid)}; exec "$@"`, 'sh',
       ...common, '-object', 'iommufd,id=iommufd0,fd=8', '-device', 'vfio-pci,fd=9,iommufd=iommufd0,id=card',
     ];
   }
 
-  #vmm({ via, also }: MachineOptions, incoming: readonly string[] | undefined): string[] {
+  #vmm({ via, also, busy }: MachineOptions, incoming: readonly string[] | undefined): string[] {
     return [
-      ...MDEVSIM, 'vmm', '--lab', this.#lab.dir, '--ram', '64M', '--device', `${this.uuid},id=card${via === 'cdev' ? ',iommufd=on' : ''}`,
+      ...MDEVSIM, 'vmm', '--lab', this.#lab.dir, '--ram', '64M',
+      '--device', `${this.uuid},id=card${via === 'cdev' ? ',iommufd=on' : ''}`,
       ...(also === undefined ? [] : ['--device', `${also},id=second`]),
+      ...(busy === true ? ['--guest-load', 'pages=2000,bytes=0'] : []),
       '--qmp', `unix:${this.#socket('qmp')}`, ...(incoming === undefined ? [] : [`--${incoming[0]}`, incoming[1] ?? '']),
     ];
   }

@@ -1,6 +1,6 @@
 /**
- * What a VMM did to its device, from the lab's trace, one line a call. Two VMMs did the same when their lines are the same, but for
- * the differences that are named here with their reasons.
+ * What a VMM did to its device, from the lab's trace, one line a call. Two VMMs did the same when their lines are the same,
+ * but for the differences that are named here with their reasons.
  */
 import type { Kind } from './machine.js';
 
@@ -25,7 +25,8 @@ export class TraceReader {
     if (/^\s*[\d.]+ sysfs\./.test(line)) this.marks++;
     const match = /^\s*[\d.]+ (vfio\.ioctl|vfio\.io|slot\.unbind) (.*)$/.exec(line);
     if (match === null) return;
-    const fields = new Map([...(match[2] ?? '').matchAll(/(\w+)=("(?:[^"\\]|\\.)*"|\S+)/g)].map(([, key, value]) => [key ?? '', (value ?? '').replace(/^"|"$/g, '')]));
+    const pairs = [...(match[2] ?? '').matchAll(/(\w+)=("(?:[^"\\]|\\.)*"|\S+)/g)];
+    const fields = new Map(pairs.map(([, key, value]) => [key ?? '', (value ?? '').replace(/^"|"$/g, '')]));
     const field = (key: string): string => fields.get(key) ?? '';
     const pid = Number(field('pid'));
     const file = field('file').replace(/ .*/, '');
@@ -53,6 +54,7 @@ const PENDING = [
 /** A device in PRE_COPY that has nothing to give for now. */
 const NOTHING_YET = /^migration-saving read \d+ \d+ -> (0|ENOMSG)$/;
 
+const LOG_STARTED = / (DMA_LOGGING_START|IOMMU_HWPT_SET_DIRTY_TRACKING .*|VFIO_IOMMU_DIRTY_PAGES flags=1) -> 0$/;
 const RESUMING = / SET MIG_DEVICE_STATE RESUMING /;
 
 interface KnownDifference {
@@ -77,9 +79,9 @@ export const KNOWN_DIFFERENCES: readonly KnownDifference[] = [
 ];
 
 /**
- * The calls with the known differences taken out. How often a migration asks what is pending, after its setup, is a matter of time:
- * such queries are left out where they come in whole, and so are reads in PRE_COPY that give nothing. Of a migration that fails, how
- * much had come through is a matter of buffers: QEMU sends its stream in pieces of 32 KiB.
+ * The calls with the known differences taken out. How often a migration asks what is pending, after its setup, is a matter of
+ * time: such queries are left out where they come in whole, and so are reads in PRE_COPY that give nothing. Of a migration
+ * that fails, how much had come through is a matter of buffers: QEMU sends its stream in pieces of 32 KiB.
  */
 export function comparable(kind: Kind, calls: readonly string[]): string[] {
   const lines: string[] = [];
@@ -97,8 +99,8 @@ export function comparable(kind: Kind, calls: readonly string[]): string[] {
     return lines.filter((line) => !line.startsWith('migration-resuming write '));
   }
   for (let at = lines.length - 2; at > 0; at--) {
-    const first = !/ (DMA_LOGGING_START|IOMMU_HWPT_SET_DIRTY_TRACKING .*|VFIO_IOMMU_DIRTY_PAGES flags=1) -> 0$/.test(lines[at - 1] ?? '');
-    if (!first || !PENDING[0].test(lines[at] ?? '') || !PENDING[1].test(lines[at + 1] ?? '')) continue;
+    if (LOG_STARTED.test(lines[at - 1] ?? '')) continue;
+    if (!PENDING[0].test(lines[at] ?? '') || !PENDING[1].test(lines[at + 1] ?? '')) continue;
     let end = at + 1;
     while (PENDING[1].test(lines[end] ?? '') || PENDING[2].test(lines[end] ?? '')) end++;
     lines.splice(at, end - at);
