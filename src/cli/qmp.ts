@@ -41,12 +41,15 @@ export function parseArguments(words: readonly string[]): object | undefined {
   }));
 }
 
-async function repeat(client: QmpClient, command: string, args: object | undefined, { until, timeout }: QmpRequest): Promise<string> {
+async function repeat(client: QmpClient, command: string, args: object | undefined, request: QmpRequest): Promise<string> {
+  const { until, timeout } = request;
   const end = performance.now() + timeout * 1000;
   for (;;) {
     const reply = JSON.stringify(await client.executeAny(command, args));
     if (until === undefined || until.test(reply)) return reply;
-    if (performance.now() > end) throw new CliError(`${command} did not answer with ${until.source} within ${timeout} s: ${reply}`);
+    if (performance.now() > end) {
+      throw new CliError(`${command} did not answer with ${until.source} within ${timeout} s: ${reply}`);
+    }
     await sleep(INTERVAL);
   }
 }

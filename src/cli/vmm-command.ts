@@ -48,8 +48,10 @@ export function declareVmm(program: Command): void {
   program.command('vmm')
     .description('A small VMM that behaves to drivers and management clients as QEMU does. Prints "ready" when it can be used.')
     .option('--lab <dir>', 'use the lab that is mounted there (otherwise: start this below "mdevsim run")')
-    .option('--slots <n>', 'with --lab: how many files the lab can open in this process at a time', value(parseSlots), DEFAULT_SLOTS)
-    .option('--device <uuid[,id=ID][,enable-migration=auto|on|off][,migration-events=on][,iommufd=on]>', 'an mdev as vfio-pci device (repeatable)',
+    .option('--slots <n>', 'with --lab: how many files the lab can open in this process at a time', value(parseSlots),
+      DEFAULT_SLOTS)
+    .option('--device <uuid[,id=ID][,enable-migration=auto|on|off][,migration-events=on][,iommufd=on]>',
+      'an mdev as vfio-pci device (repeatable)',
       many(parseDevice), [])
     .option('--qmp <unix:path>', 'QMP server (repeatable)', many(parseQmp), [])
     .option('--incoming <uri>', 'wait for a migration from unix:PATH, tcp:HOST:PORT or fd:N; "defer": from where migrate-incoming says')
@@ -58,8 +60,10 @@ export function declareVmm(program: Command): void {
     .option('-S, --stopped', 'do not start the virtual machine')
     .option('--only-migratable', 'refuse whatever would block migration')
     .option('--notify', 'tell drivers that have the feature when a migration starts and ends')
-    .option('--prepare-events <which>', `events before transitions: ${PREPARE_EVENTS.join(', ')}`, value(parsePrepareEvents), 'none' as const)
-    .option('--break <step>', `hold migrations before that step, until x-mdevsim-continue (repeatable): ${STEPS.join(', ')}`, many(parseStep), [])
+    .option('--prepare-events <which>', `events before transitions: ${PREPARE_EVENTS.join(', ')}`, value(parsePrepareEvents),
+      'none' as const)
+    .option('--break <step>', `hold migrations before that step, until x-mdevsim-continue (repeatable): ${STEPS.join(', ')}`,
+      many(parseStep), [])
     .option('--guest-load [pages=N,bytes=N]', 'a guest that writes RAM pages and sends bytes through the first device, so many a second',
       value(parseGuestLoad))
     .option('--log', 'say on stderr what happens')
@@ -67,7 +71,8 @@ export function declareVmm(program: Command): void {
     .action(async ({ device, stopped, onlyMigratable, notify, break: breaks, log, guestLoad, ...rest }: Collected) => {
       const { vmm } = await import('./vmm.js');
       await vmm({
-        ...rest, ...(guestLoad === undefined ? {} : { guestLoad: guestLoad === true ? GUEST_LOAD : guestLoad }), devices: device, stopped: stopped === true, onlyMigratable: onlyMigratable === true, notify: notify === true, breaks, log: log === true,
+        ...rest, ...(guestLoad === undefined ? {} : { guestLoad: guestLoad === true ? GUEST_LOAD : guestLoad }), devices: device,
+        stopped: stopped === true, onlyMigratable: onlyMigratable === true, notify: notify === true, breaks, log: log === true,
       });
     });
 
@@ -81,6 +86,8 @@ export function declareVmm(program: Command): void {
     .addHelpText('after', '\nExample:\n  mdevsim qmp /tmp/a.qmp migrate uri=unix:/tmp/migration && mdevsim qmp --until completed /tmp/a.qmp query-migrate')
     .action(async (socket: string, name: string, words: string[], options: { until?: string; timeout: number }) => {
       const { parsePattern, qmp } = await import('./qmp.js');
-      await qmp(socket, name, words, { timeout: options.timeout, ...(options.until === undefined ? {} : { until: parsePattern(options.until) }) });
+      await qmp(socket, name, words, {
+        timeout: options.timeout, ...(options.until === undefined ? {} : { until: parsePattern(options.until) }),
+      });
     });
 }

@@ -35,7 +35,9 @@ const MAX_RAM = 2 ** 32;
 export function parseRam(text: string): number {
   const match = /^(\d{1,12})([KMG]?)$/i.exec(text);
   const size = match === null ? 0 : Number(match[1]) * (UNITS[(match[2] ?? '').toUpperCase()] ?? 2 ** 20);
-  if (size <= 0 || size % PAGE !== 0 || size > MAX_RAM) throw usage(`--ram must be a size such as 64M, at most 4G, not '${text}'`);
+  if (size <= 0 || size % PAGE !== 0 || size > MAX_RAM) {
+    throw usage(`--ram must be a size such as 64M, at most 4G, not '${text}'`);
+  }
   return size;
 }
 
@@ -47,7 +49,8 @@ export function parseDevice(text: string): VfioPciOptions {
   for (const pair of pairs) {
     const at = pair.indexOf('=');
     const key = at < 0 ? pair : pair.slice(0, at);
-    if (!['id', 'enable-migration', 'migration-events', 'iommufd', 'blocker', 'x-device-dirty-page-tracking'].includes(key) || at < 0) {
+    if (!['id', 'enable-migration', 'migration-events', 'iommufd', 'blocker', 'x-device-dirty-page-tracking'].includes(key)
+      || at < 0) {
       throw usage(`--device knows id=, enable-migration=, migration-events=, iommufd=, blocker= and x-device-dirty-page-tracking=, not '${pair}'`);
     }
     values.set(key, pair.slice(at + 1));
@@ -55,7 +58,9 @@ export function parseDevice(text: string): VfioPciOptions {
   const choice = <T extends string>(key: string, known: readonly T[]): T | undefined => {
     const value = values.get(key);
     const found = known.find((one) => one === value);
-    if (value !== undefined && found === undefined) throw usage(`${key} in --device is one of ${known.join(', ')}, not '${value}'`);
+    if (value !== undefined && found === undefined) {
+      throw usage(`${key} in --device is one of ${known.join(', ')}, not '${value}'`);
+    }
     return found;
   };
   const onOff = (key: string, otherwise: boolean): boolean => {
@@ -65,7 +70,8 @@ export function parseDevice(text: string): VfioPciOptions {
   return {
     sysfsdev: device.includes('/') ? device : `/sys/bus/mdev/devices/${device.toLowerCase()}`, id: values.get('id'),
     enableMigration: choice<OnOffAuto>('enable-migration', ON_OFF_AUTO), migrationEvents: onOff('migration-events', false),
-    iommufd: onOff('iommufd', false), blocker: onOff('blocker', true), deviceDirtyTracking: onOff('x-device-dirty-page-tracking', true),
+    iommufd: onOff('iommufd', false), blocker: onOff('blocker', true),
+    deviceDirtyTracking: onOff('x-device-dirty-page-tracking', true),
   };
 }
 
@@ -78,7 +84,9 @@ export function parseGuestLoad(text: string): GuestLoadOptions {
   const load = { ...GUEST_LOAD };
   for (const pair of text.split(',')) {
     const match = /^(pages|bytes)=(\d{1,7})$/.exec(pair);
-    if (match === null || Number(match[2]) > MAX_RATE) throw usage(`--guest-load takes pages=N,bytes=N, at most ${MAX_RATE} per second, not '${text}'`);
+    if (match === null || Number(match[2]) > MAX_RATE) {
+      throw usage(`--guest-load takes pages=N,bytes=N, at most ${MAX_RATE} per second, not '${text}'`);
+    }
     load[match[1] as keyof GuestLoadOptions] = Number(match[2]);
   }
   return load;

@@ -98,7 +98,9 @@ export async function startVmm(options: VmmOptions): Promise<RunningVmm> {
       loop, version: VERSION, onFault,
     });
     for (const path of options.qmp) {
-      await server.listen({ path }).catch((error: unknown) => { throw new Error(bindFailure(path, error as NodeJS.ErrnoException)); });
+      await server.listen({ path }).catch((error: unknown) => {
+        throw new Error(bindFailure(path, error as NodeJS.ErrnoException));
+      });
     }
     // QEMU resets a new machine when all of it is there.
     devices.reset();

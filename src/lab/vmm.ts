@@ -116,7 +116,8 @@ export class Vmm {
 
   /** Until a break point holds it. */
   async held(step: string, after = 0): Promise<void> {
-    await this.qmp.event(({ event, data }) => event === 'X_MDEVSIM_BREAK' && data['step'] === step, { after, what: `the break at ${step}` });
+    await this.qmp.event(({ event, data }) => event === 'X_MDEVSIM_BREAK' && data['step'] === step, { after,
+      what: `the break at ${step}` });
   }
 
   /** `quit`, and waits. */

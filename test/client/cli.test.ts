@@ -13,15 +13,18 @@ const UUID = '11111111-1111-4111-8111-111111111111';
 describe('options of mdevsim vmm', () => {
   it('--ram takes sizes of whole pages', () => {
     assert.deepEqual(['64M', '64', '4K', '1g', '4G'].map(parseRam), [64 << 20, 64 << 20, 4096, 2 ** 30, 2 ** 32]);
-    for (const text of ['', '0', '-1', '64MB', '1K', '5G', '1.5M', 'M']) assert.throws(() => parseRam(text), /--ram must be/, text);
+    for (const text of ['', '0', '-1', '64MB', '1K', '5G', '1.5M', 'M']) assert.throws(() => parseRam(text), /--ram must be/,
+      text);
   });
 
   it('--device takes a UUID or a path, and properties', () => {
-    const plain = { id: undefined, enableMigration: undefined, migrationEvents: false, iommufd: false, blocker: true, deviceDirtyTracking: true };
+    const plain = { id: undefined, enableMigration: undefined, migrationEvents: false, iommufd: false, blocker: true,
+      deviceDirtyTracking: true };
     assert.deepEqual(parseDevice(UUID.toUpperCase()), { ...plain, sysfsdev: `/sys/bus/mdev/devices/${UUID}` });
     const all = `/a/b,id=vf0,enable-migration=on,migration-events=on,iommufd=on,blocker=off,x-device-dirty-page-tracking=off`;
     assert.deepEqual(parseDevice(all), {
-      sysfsdev: '/a/b', id: 'vf0', enableMigration: 'on', migrationEvents: true, iommufd: true, blocker: false, deviceDirtyTracking: false,
+      sysfsdev: '/a/b', id: 'vf0', enableMigration: 'on', migrationEvents: true, iommufd: true, blocker: false,
+        deviceDirtyTracking: false,
     });
     for (const text of ['', 'id=a', `${UUID},id`, `${UUID},nope=1`, `${UUID},enable-migration=maybe`, `${UUID},iommufd=1`]) {
       assert.throws(() => parseDevice(text), CliError, text);
@@ -33,13 +36,15 @@ describe('options of mdevsim vmm', () => {
     assert.equal(parseQmp('unix:/a/b,server=on,wait=off'), '/a/b');
     assert.equal(parseStep('save_setup'), 'save_setup');
     assert.equal(parsePrepareEvents('merged'), 'merged');
-    for (const bad of [() => parseQmp('/a'), () => parseQmp('unix:'), () => parseStep('nope'), () => parsePrepareEvents('some')]) assert.throws(bad, CliError);
+    for (const bad of [() => parseQmp('/a'), () => parseQmp('unix:'), () => parseStep('nope'),
+      () => parsePrepareEvents('some')]) assert.throws(bad, CliError);
   });
 
   it('arguments of mdevsim qmp are JSON or words', () => {
     assert.equal(parseArguments([]), undefined);
     assert.deepEqual(parseArguments(['{"a": [1]}']), { a: [1] });
-    assert.deepEqual(parseArguments(['uri=unix:/a=b', 'n=5', 'yes=true', 'text=05x']), { uri: 'unix:/a=b', n: 5, yes: true, text: '05x' });
+    assert.deepEqual(parseArguments(['uri=unix:/a=b', 'n=5', 'yes=true', 'text=05x']), { uri: 'unix:/a=b', n: 5, yes: true,
+      text: '05x' });
     for (const bad of [['{'], ['a'], ['=1']]) assert.throws(() => parseArguments(bad), CliError);
   });
 });

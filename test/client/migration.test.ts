@@ -17,11 +17,13 @@ describe('migration between two VMMs', { timeout: 85_000 }, () => {
     await target.qmp.status(['completed']);
     await source.qmp.event(({ event, data }) => event === 'VFIO_MIGRATION' && data['device-state'] === 'stop');
     assert.deepEqual(withoutPasses(story(source)), [
-      'MIGRATION setup', 'VFIO_MIGRATION pre-copy', 'MIGRATION active', 'VFIO_MIGRATION pre-copy-p2p', 'VFIO_MIGRATION stop-copy', 'STOP',
+      'MIGRATION setup', 'VFIO_MIGRATION pre-copy', 'MIGRATION active', 'VFIO_MIGRATION pre-copy-p2p',
+        'VFIO_MIGRATION stop-copy', 'STOP',
       'MIGRATION device', 'MIGRATION completed', 'VFIO_MIGRATION stop',
     ]);
     assert.deepEqual(story(target), [
-      'MIGRATION active', 'VFIO_MIGRATION resuming', 'RESUME', 'VFIO_MIGRATION running-p2p', 'VFIO_MIGRATION running', 'MIGRATION completed',
+      'MIGRATION active', 'VFIO_MIGRATION resuming', 'RESUME', 'VFIO_MIGRATION running-p2p', 'VFIO_MIGRATION running',
+        'MIGRATION completed',
     ]);
     assert.equal(await running(source), 'postmigrate');
     assert.equal(await running(target), 'running');
@@ -38,7 +40,8 @@ describe('migration between two VMMs', { timeout: 85_000 }, () => {
     assert.equal(await home.end(), 0);
   }));
 
-  it('can be cancelled in setup, while active and before switchover, and the machine runs on', () => Bench.with({}, async (bench) => {
+  it('can be cancelled in setup, while active and before switchover, and the machine runs on', () => Bench.with({},
+    async (bench) => {
     const { source, target } = await bench.pair(['--break', 'save_setup']);
     let after = source.qmp.events.length;
     await source.qmp.execute('migrate', { uri: target.uri });
@@ -46,7 +49,8 @@ describe('migration between two VMMs', { timeout: 85_000 }, () => {
     await source.qmp.execute('migrate_cancel');
     await source.qmp.execute('x-mdevsim-continue', {});
     await source.qmp.status(['cancelled'], after);
-    assert.deepEqual(story(source, after), ['MIGRATION setup', 'X_MDEVSIM_BREAK save_setup', 'MIGRATION cancelling', 'MIGRATION cancelled']);
+    assert.deepEqual(story(source, after), ['MIGRATION setup', 'X_MDEVSIM_BREAK save_setup', 'MIGRATION cancelling',
+      'MIGRATION cancelled']);
     assert.equal(await target.ended, 1);
     await source.qmp.execute('x-mdevsim-break', { step: 'save_setup', enable: false });
 
@@ -59,7 +63,8 @@ describe('migration between two VMMs', { timeout: 85_000 }, () => {
     await source.qmp.execute('migrate_cancel');
     await source.qmp.event(({ event, data }) => event === 'VFIO_MIGRATION' && data['device-state'] === 'running', { after });
     assert.deepEqual(withoutPasses(story(source, after)), [
-      'MIGRATION setup', 'VFIO_MIGRATION pre-copy', 'MIGRATION active', 'MIGRATION cancelling', 'MIGRATION cancelled', 'VFIO_MIGRATION running',
+      'MIGRATION setup', 'VFIO_MIGRATION pre-copy', 'MIGRATION active', 'MIGRATION cancelling', 'MIGRATION cancelled',
+        'VFIO_MIGRATION running',
     ]);
     assert.deepEqual(await source.qmp.execute('query-migrate'), { status: 'cancelled' });
     assert.equal(await second.ended, 1);
@@ -68,7 +73,8 @@ describe('migration between two VMMs', { timeout: 85_000 }, () => {
     await bench.recreate(TARGET);
     const third = await bench.vmm({ devices: [`${TARGET},${DEVICE}`], incoming: true });
     await quickly(source);
-    await source.qmp.execute('migrate-set-capabilities', { capabilities: [{ capability: 'pause-before-switchover', state: true }] });
+    await source.qmp.execute('migrate-set-capabilities', { capabilities: [{ capability: 'pause-before-switchover',
+      state: true }] });
     after = source.qmp.events.length;
     await source.qmp.execute('migrate', { uri: third.uri });
     await source.qmp.status(['pre-switchover'], after);
@@ -77,7 +83,8 @@ describe('migration between two VMMs', { timeout: 85_000 }, () => {
     await source.qmp.status(['cancelled'], after);
     const last = withoutPasses(story(source, after)).slice(5);
     assert.deepEqual(last, [
-      'STOP', 'MIGRATION pre-switchover', 'MIGRATION cancelling', 'RESUME', 'VFIO_MIGRATION running-p2p', 'VFIO_MIGRATION running', 'MIGRATION cancelled',
+      'STOP', 'MIGRATION pre-switchover', 'MIGRATION cancelling', 'RESUME', 'VFIO_MIGRATION running-p2p',
+        'VFIO_MIGRATION running', 'MIGRATION cancelled',
     ]);
     const info = await source.qmp.execute('query-migrate');
     assert.deepEqual(info, { 'status': 'cancelled', 'error-desc': 'Channel error: Input/output error' });
@@ -85,10 +92,12 @@ describe('migration between two VMMs', { timeout: 85_000 }, () => {
     assert.equal(await running(source), 'running');
   }));
 
-  it('waits before switchover, moves a stopped machine, and leaves the destination stopped with -S', () => Bench.with({}, async (bench) => {
+  it('waits before switchover, moves a stopped machine, and leaves the destination stopped with -S', () => Bench.with({},
+    async (bench) => {
     const { source, target } = await bench.pair([], ['-S']);
     await quickly(source);
-    await source.qmp.execute('migrate-set-capabilities', { capabilities: [{ capability: 'pause-before-switchover', state: true }] });
+    await source.qmp.execute('migrate-set-capabilities', { capabilities: [{ capability: 'pause-before-switchover',
+      state: true }] });
     await source.qmp.execute('migrate', { uri: target.uri });
     await source.qmp.status(['pre-switchover']);
     await source.qmp.execute('migrate-continue', { state: 'pre-switchover' });
@@ -108,19 +117,22 @@ describe('migration between two VMMs', { timeout: 85_000 }, () => {
     await target.migrated(after);
     await target.qmp.event(({ event, data }) => event === 'VFIO_MIGRATION' && data['device-state'] === 'stop', { after });
     assert.deepEqual(withoutPasses(story(target, after)), [
-      'MIGRATION setup', 'MIGRATION active', 'MIGRATION device', 'VFIO_MIGRATION stop-copy', 'MIGRATION completed', 'VFIO_MIGRATION stop',
+      'MIGRATION setup', 'MIGRATION active', 'MIGRATION device', 'VFIO_MIGRATION stop-copy', 'MIGRATION completed',
+        'VFIO_MIGRATION stop',
     ]);
     assert.equal(await running(home), 'paused');
     await home.qmp.execute('cont');
     assert.equal(bench.source.migrationState, 'RUNNING');
   }));
 
-  it('runs on where nobody listens, the destination refuses or dies, or a transition fails', () => Bench.with({}, async (bench) => {
+  it('runs on where nobody listens, the destination refuses or dies, or a transition fails', () => Bench.with({},
+    async (bench) => {
     const { source, target } = await bench.pair();
     await quickly(source);
     await source.qmp.execute('migrate', { uri: 'unix:/nonexistent/sock' });
     await source.qmp.status(['failed']);
-    assert.equal((await source.qmp.execute('query-migrate'))['error-desc'], "Failed to connect to '/nonexistent/sock': No such file or directory");
+    assert.equal((await source.qmp.execute('query-migrate'))['error-desc'],
+      "Failed to connect to '/nonexistent/sock': No such file or directory");
 
     let after = source.qmp.events.length;
     await bench.target.fault('fail', 'RESUMING EIO 1');

@@ -23,7 +23,8 @@ export class Bench {
   static async with(options: LabOptions, body: (bench: Bench) => Promise<void>): Promise<void> {
     const scratch = mkdtempSync(join(tmpdir(), 'mdevsim-bench-'));
     const dir = mkdtempSync(join(tmpdir(), 'mdevsim-lab-'));
-    const lab = await Lab.mount(dir, { devices: [{ type: 'mtty-2', uuid: SOURCE }, { type: 'mtty-2', uuid: TARGET }], ...options });
+    const lab = await Lab.mount(dir, { devices: [{ type: 'mtty-2', uuid: SOURCE }, { type: 'mtty-2', uuid: TARGET }],
+      ...options });
     const bench = new Bench(lab, scratch);
     try {
       await body(bench);
@@ -72,7 +73,8 @@ export class Bench {
   /** One that runs with the first device, and one that waits with the second. */
   async pair(source: readonly string[] = [], target: readonly string[] = []): Promise<{ source: Vmm; target: Vmm }> {
     const started = await Promise.allSettled([
-      this.vmm({ devices: [`${SOURCE},${DEVICE}`], args: source }), this.vmm({ devices: [`${TARGET},${DEVICE}`], incoming: true, args: target }),
+      this.vmm({ devices: [`${SOURCE},${DEVICE}`], args: source }), this.vmm({ devices: [`${TARGET},${DEVICE}`], incoming: true,
+        args: target }),
     ]);
     const [a, b] = started;
     if (a.status === 'rejected') throw a.reason;

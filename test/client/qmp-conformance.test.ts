@@ -19,11 +19,13 @@ interface Both {
   readonly qemu: Peer;
 }
 
-async function withBoth(machine: readonly string[], extra: readonly string[], body: (both: Both, scratch: string) => Promise<void>): Promise<void> {
+async function withBoth(machine: readonly string[], extra: readonly string[], body: (both: Both,
+  scratch: string) => Promise<void>): Promise<void> {
   const scratch = mkdtempSync(join(tmpdir(), 'mdevsim-qmp-'));
   const [a, b] = [join(scratch, 'a'), join(scratch, 'b')];
   const ours = new Peer('mdevsim vmm', [...MDEVSIM, 'vmm', '--qmp', `unix:${a}`, ...extra], a);
-  const qemu = new Peer('QEMU', [QEMU, ...machine, '-display', 'none', '-nodefaults', '-qmp', `unix:${b},server=on,wait=off`, ...extra.map((arg) => arg.replace(/^--/, '-'))], b);
+  const qemu = new Peer('QEMU', [QEMU, ...machine, '-display', 'none', '-nodefaults', '-qmp', `unix:${b},server=on,wait=off`, ...extra.map((arg) =>
+    arg.replace(/^--/, '-'))], b);
   try {
     await body({ ours, qemu }, scratch);
   } finally {
@@ -53,7 +55,8 @@ function same(ours: readonly Line[], theirs: readonly Line[]): boolean {
 }
 
 /** Two of one kind: one that runs, one that waits. */
-async function withPairs(body: (pairs: { name: string; source: Peer; target: Peer; uri: string }[]) => Promise<void>, extra: readonly string[] = []): Promise<void> {
+async function withPairs(body: (pairs: { name: string; source: Peer; target: Peer; uri: string }[]) => Promise<void>,
+  extra: readonly string[] = []): Promise<void> {
   const machine = ['-machine', 'q35,accel=tcg', '-m', '64M', '-no-user-config'];
   await withBoth(machine, [], async (sources, here) => withBoth(machine, ['--incoming', 'defer', ...extra], async (targets) => {
     const pairs = [];
@@ -84,7 +87,8 @@ describe('QMP as stock QEMU speaks it', { timeout: 80_000, ...(skip === undefine
   it('tells the same story of a migration that completes, and says the same about it', () => withPairs(async (pairs) => {
     const told = [];
     for (const { source, target, uri } of pairs) {
-      const replies = [await target.command('query-migrate'), await target.command('query-status'), await target.command('migrate', { uri })];
+      const replies = [await target.command('query-migrate'), await target.command('query-status'),
+        await target.command('migrate', { uri })];
       replies.push(await target.command('migrate-incoming', { uri }), await target.command('migrate-incoming', { uri: 'x' }));
       await source.command('migrate-set-parameters', { 'max-bandwidth': 0 });
       source.drain();
@@ -93,9 +97,11 @@ describe('QMP as stock QEMU speaks it', { timeout: 80_000, ...(skip === undefine
       await target.reached(/completed/);
       source.drain();
       target.drain();
-      for (const ask of ['query-migrate', 'query-status', 'migrate_cancel', 'stop', 'query-status']) replies.push(await source.command(ask));
+      for (const ask of ['query-migrate', 'query-status', 'migrate_cancel', 'stop',
+        'query-status']) replies.push(await source.command(ask));
       replies.push(await source.command('migrate', { uri }), await source.command('migrate-continue', { state: 'device' }));
-      replies.push(await target.command('query-migrate'), await target.command('query-status'), await source.command('cont'), await source.command('query-status'));
+      replies.push(await target.command('query-migrate'), await target.command('query-status'), await source.command('cont'),
+        await source.command('query-status'));
       told.push({ setup, reply, replies, source: story(source), target: story(target) });
     }
     assert.deepEqual(told[1], told[0]);
@@ -104,13 +110,15 @@ describe('QMP as stock QEMU speaks it', { timeout: 80_000, ...(skip === undefine
   it('tells the same story of one that waits before switchover and is cancelled there', () => withPairs(async (pairs) => {
     const told = [];
     for (const { source, target, uri } of pairs) {
-      await source.command('migrate-set-capabilities', { capabilities: [{ capability: 'pause-before-switchover', state: true }] });
+      await source.command('migrate-set-capabilities', { capabilities: [{ capability: 'pause-before-switchover',
+        state: true }] });
       await source.command('migrate-set-parameters', { 'max-bandwidth': 0 });
       await source.command('migrate', { uri });
       await source.reached(/pre-switchover/);
       source.drain();
       const replies = [];
-      for (const ask of ['query-migrate', 'query-status', 'migrate', 'device_del']) replies.push(await source.command(ask, ask === 'migrate' ? { uri } : ask === 'device_del' ? { id: 'x' } : undefined));
+      for (const ask of ['query-migrate', 'query-status', 'migrate', 'device_del']) replies.push(await source.command(ask,
+        ask === 'migrate' ? { uri } : ask === 'device_del' ? { id: 'x' } : undefined));
       replies.push(await source.command('migrate-continue', { state: 'active' }));
       replies.push(await source.command('migrate-set-capabilities', { capabilities: [] }));
       await source.command('migrate_cancel');
@@ -140,7 +148,8 @@ describe('QMP as stock QEMU speaks it', { timeout: 80_000, ...(skip === undefine
       await target.reached(/completed/);
       source.drain();
       target.drain();
-      for (const peer of [source, target]) for (const ask of ['query-migrate', 'query-status', 'cont', 'query-status']) replies.push(await peer.command(ask));
+      for (const peer of [source, target]) for (const ask of ['query-migrate', 'query-status', 'cont',
+        'query-status']) replies.push(await peer.command(ask));
       told.push({ replies, source: story(source), target: story(target) });
     }
     assert.deepEqual(told[1], told[0]);
@@ -154,7 +163,8 @@ describe('QMP as stock QEMU speaks it', { timeout: 80_000, ...(skip === undefine
       socket.write('This is not a migration stream, but it is long enough for one to see that.');
       const status = await target.exited;
       socket.destroy();
-      const lines = target.output.split('\n').map((line) => line.replace(/^(mdevsim vmm|qemu-system-x86_64): /, '')).filter((line) => !line.startsWith('ready'));
+      const lines = target.output.split('\n').map((line) =>
+        line.replace(/^(mdevsim vmm|qemu-system-x86_64): /, '')).filter((line) => !line.startsWith('ready'));
       told.push({ status, lines, events: target.events });
     }
     assert.deepEqual(told[1], told[0]);

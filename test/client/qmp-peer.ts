@@ -9,7 +9,8 @@ export type Line = Readonly<Record<string, unknown>>;
 
 /** Members whose values depend on time or on the size of something that differs: only their types are compared. */
 const MEASURED = new Set([
-  'total-time', 'downtime', 'setup-time', 'expected-downtime', 'transferred', 'remaining', 'total', 'duplicate', 'normal', 'normal-bytes', 'mbps',
+  'total-time', 'downtime', 'setup-time', 'expected-downtime', 'transferred', 'remaining', 'total', 'duplicate', 'normal',
+    'normal-bytes', 'mbps',
   'pages-per-second', 'precopy-bytes', 'downtime-bytes', 'dirty-pages-rate', 'dirty-sync-count', 'pass', 'port', 'path',
 ]);
 
@@ -47,7 +48,8 @@ export class Peer {
     const [file = '', ...args] = argv;
     this.#path = path;
     this.process = spawn(file, args, { stdio: ['ignore', 'pipe', 'pipe'] });
-    for (const stream of [this.process.stdout, this.process.stderr]) stream?.on('data', (data: Buffer) => { this.output += data.toString(); });
+    for (const stream of [this.process.stdout, this.process.stderr]) stream?.on('data',
+      (data: Buffer) => { this.output += data.toString(); });
     this.exited = new Promise((resolve) => this.process.once('close', (status) => resolve(status)));
   }
 
@@ -93,7 +95,9 @@ export class Peer {
   async reached(pattern: RegExp, after = 0): Promise<void> {
     const end = Date.now() + PATIENCE;
     while (!this.events.slice(after).some((event) => pattern.test(event))) {
-      if (Date.now() > end || this.#closed) throw new Error(`${this.name} never came to ${pattern}: ${this.events.join(', ')}\n${this.output}`);
+      if (Date.now() > end || this.#closed) {
+        throw new Error(`${this.name} never came to ${pattern}: ${this.events.join(', ')}\n${this.output}`);
+      }
       await Promise.race([new Promise<void>((resolve) => { this.#wake = resolve; }), sleep(200)]);
     }
   }
@@ -113,7 +117,9 @@ export class Peer {
   async #take(done: () => boolean): Promise<Line[]> {
     const end = Date.now() + PATIENCE;
     while (!done() && !this.#closed) {
-      if (Date.now() > end) throw new Error(`${this.name} does not answer; so far: ${JSON.stringify(this.#lines)}\n${this.output}`);
+      if (Date.now() > end) {
+        throw new Error(`${this.name} does not answer; so far: ${JSON.stringify(this.#lines)}\n${this.output}`);
+      }
       await Promise.race([new Promise<void>((resolve) => { this.#wake = resolve; }), sleep(500)]);
     }
     const lines = this.#lines;

@@ -60,7 +60,8 @@ describe('the QMP server', { timeout: 60_000 }, () => {
     scratch = mkdtempSync(join(tmpdir(), 'mdevsim-server-'));
     path = join(scratch, 'qmp');
     vmm = await startVmm({
-      ram: 1 << 20, devices: [], qmp: [path], stopped: false, onlyMigratable: false, notify: false, prepareEvents: 'none', breaks: [],
+      ram: 1 << 20, devices: [], qmp: [path], stopped: false, onlyMigratable: false, notify: false, prepareEvents: 'none',
+        breaks: [],
       log: (level, message) => { if (level === 'error') faults.push(message); },
     });
   });
@@ -82,7 +83,8 @@ describe('the QMP server', { timeout: 60_000 }, () => {
   });
 
   it('lets clients vanish in the middle of a request, a reply or the negotiation', async () => {
-    for (const text of ['', '{"exec', '{"execute":"qmp_capabilities"}', '{"execute":"qmp_capabilities"}{"execute":"query-commands"}'.repeat(50), '[[[[']) {
+    for (const text of ['', '{"exec', '{"execute":"qmp_capabilities"}',
+      '{"execute":"qmp_capabilities"}{"execute":"query-commands"}'.repeat(50), '[[[[']) {
       const client = new Raw();
       await client.write(text);
       client.end();
@@ -137,7 +139,8 @@ describe('the QMP server', { timeout: 60_000 }, () => {
   it('lets a held main loop be let go, by new clients too', async () => {
     const client = await QmpClient.connect(path);
     await client.execute('x-mdevsim-break', { step: 'save_prepare' });
-    const refused = assert.rejects(client.execute('migrate', { uri: 'fd:77' }), (error: unknown) => error instanceof QmpReplyError);
+    const refused = assert.rejects(client.execute('migrate', { uri: 'fd:77' }), (error: unknown) =>
+      error instanceof QmpReplyError);
     await client.event(({ event }) => event === 'X_MDEVSIM_BREAK');
     const other = await QmpClient.connect(path);
     assert.deepEqual(await other.execute('x-query-mdevsim-steps'), { breaks: ['save_prepare'], held: ['save_prepare'] });

@@ -39,11 +39,13 @@ async function withChannels(body: (sender: Channel, receiver: Channel) => Promis
 
 const record = (zeros: readonly [number, number][], runs: readonly [number, number][], data: number): Uint8Array => {
   const head = ramRecordStruct.encode({ zero_runs: zeros.length, runs: runs.length });
-  return Buffer.concat([head, ...[...zeros, ...runs].map(([page, count]) => ramRunStruct.encode({ page, count })), Buffer.alloc(data, 1)]);
+  return Buffer.concat([head, ...[...zeros, ...runs].map(([page, count]) => ramRunStruct.encode({ page, count })),
+    Buffer.alloc(data, 1)]);
 };
 
 describe('RAM in a migration', { timeout: 30_000 }, () => {
-  it('arrives as it was, with what is written meanwhile, and zero pages take no room', () => withChannels(async (sender, receiver) => {
+  it('arrives as it was, with what is written meanwhile, and zero pages take no room', () => withChannels(async (sender,
+    receiver) => {
     const [from, to] = [new Ram(PAGES * PAGE_SIZE), new Ram(PAGES * PAGE_SIZE)];
     const memory = new GuestMemory(from, new VmStateHandlers(), () => true);
     const passes: number[] = [];
@@ -81,9 +83,12 @@ describe('RAM in a migration', { timeout: 30_000 }, () => {
   }));
 
   const bad: readonly (readonly [string, Uint8Array])[] = [
-    ['no head', new Uint8Array(4)], ['runs that are not there', record([], [], 0).fill(1, 0, 8)], ['a page past the end', record([], [[16, 1]], PAGE_SIZE)],
-    ['a run past the end', record([], [[15, 2]], 2 * PAGE_SIZE)], ['an empty run', record([], [[0, 0]], 0)], ['zeros past the end', record([[0, 17]], [], 0)],
-    ['too little data', record([], [[0, 2]], PAGE_SIZE)], ['too much data', record([], [[0, 1]], PAGE_SIZE + 1)], ['a huge run', record([[0xffff_ffff, 0xffff_ffff]], [], 0)],
+    ['no head', new Uint8Array(4)], ['runs that are not there', record([], [], 0).fill(1, 0, 8)], ['a page past the end',
+      record([], [[16, 1]], PAGE_SIZE)],
+    ['a run past the end', record([], [[15, 2]], 2 * PAGE_SIZE)], ['an empty run', record([], [[0, 0]], 0)],
+      ['zeros past the end', record([[0, 17]], [], 0)],
+    ['too little data', record([], [[0, 2]], PAGE_SIZE)], ['too much data', record([], [[0, 1]], PAGE_SIZE + 1)], ['a huge run',
+      record([[0xffff_ffff, 0xffff_ffff]], [], 0)],
   ];
   for (const [what, payload] of bad) {
     it(`is refused with ${what}`, () => {

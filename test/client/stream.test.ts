@@ -76,14 +76,16 @@ async function migrate(harm: Harm | undefined): Promise<Outcome> {
   const name = join(scratch, String(++count));
   const running: RunningVmm[] = [];
   const clients: QmpClient[] = [];
-  const common = { ram: RAM, devices: [], stopped: false, onlyMigratable: false, notify: false, prepareEvents: 'none', breaks: [], log: () => undefined } as const;
+  const common = { ram: RAM, devices: [], stopped: false, onlyMigratable: false, notify: false, prepareEvents: 'none', breaks: [], log: () =>
+    undefined } as const;
   const proxy = new Proxy(`${name}.proxy`, `${name}.migration`, harm);
   try {
     running.push(await startVmm({ ...common, qmp: [`${name}.source`] }));
     running.push(await startVmm({ ...common, qmp: [`${name}.target`], incoming: 'defer' }));
     const [source, target] = [await QmpClient.connect(`${name}.source`), await QmpClient.connect(`${name}.target`)];
     clients.push(source, target);
-    for (const client of clients) await client.execute('migrate-set-capabilities', { capabilities: [{ capability: 'events', state: true }] });
+    for (const client of clients) await client.execute('migrate-set-capabilities', { capabilities: [{ capability: 'events',
+      state: true }] });
     await target.execute('migrate-incoming', { 'uri': `unix:${name}.migration`, 'exit-on-error': false });
     await source.execute('migrate-set-parameters', { 'max-bandwidth': 0 });
     await source.execute('migrate', { uri: `unix:${name}.proxy` });
@@ -121,7 +123,8 @@ describe('a migration stream', { timeout: 80_000 }, () => {
     for (const kind of ['cut', 'change'] as const) {
       for (const at of positions(counts.forth)) {
         const outcome = await migrate({ direction: 'forth', kind, at });
-        assert.deepEqual([outcome.source, outcome.target], ['running', 'inmigrate'], `${kind} at ${at} of ${counts.forth}: ${outcome.error}`);
+        assert.deepEqual([outcome.source, outcome.target], ['running', 'inmigrate'],
+          `${kind} at ${at} of ${counts.forth}: ${outcome.error}`);
       }
     }
   });
@@ -142,18 +145,21 @@ describe('a migration stream', { timeout: 80_000 }, () => {
     for (const at of positions(counts.forth)) {
       const { source, target, error } = await migrate({ direction: 'forth', kind: 'cut both', at });
       const runs = [source, target].filter((state) => state === 'running').length;
-      if (runs === 0) assert.match(error, /it may run on the destination/, `at ${at}`);
+      if (runs === 0) assert.match(error, /may run on the destination/, `at ${at}`);
       else assert.equal(runs, 1, `at ${at}: ${source}, ${target}: ${error}`);
     }
   });
 
   it('goes through a descriptor that was inherited, once', async () => {
-    const common = { ram: RAM, devices: [], stopped: false, onlyMigratable: false, notify: false, prepareEvents: 'none', breaks: [], log: () => undefined } as const;
+    const common = { ram: RAM, devices: [], stopped: false, onlyMigratable: false, notify: false, prepareEvents: 'none', breaks: [], log: () =>
+      undefined } as const;
     const [here, there] = socketPair();
-    const running = [await startVmm({ ...common, qmp: [join(scratch, 'fd.a')] }), await startVmm({ ...common, qmp: [join(scratch, 'fd.b')], incoming: 'defer' })];
+    const running = [await startVmm({ ...common, qmp: [join(scratch, 'fd.a')] }), await startVmm({ ...common, qmp: [join(scratch,
+      'fd.b')], incoming: 'defer' })];
     const [source, target] = [await QmpClient.connect(join(scratch, 'fd.a')), await QmpClient.connect(join(scratch, 'fd.b'))];
     try {
-      for (const client of [source, target]) await client.execute('migrate-set-capabilities', { capabilities: [{ capability: 'events', state: true }] });
+      for (const client of [source, target]) await client.execute('migrate-set-capabilities',
+        { capabilities: [{ capability: 'events', state: true }] });
       await target.execute('migrate-incoming', { uri: `fd:${there.detach()}` });
       await assert.rejects(source.execute('migrate', { uri: 'fd:12345' }), /File descriptor named '12345' has not been found/);
       assert.equal((await source.execute('query-migrate')).status, 'failed');
@@ -187,6 +193,7 @@ describe('a migration stream', { timeout: 80_000 }, () => {
     assert.deepEqual(parseUri('tcp:host:1'), { type: 'inet', host: 'host', port: '1' });
     assert.deepEqual(parseUri('tcp:[::1]:0'), { type: 'inet', host: '::1', port: '0' });
     assert.deepEqual(parseUri('fd:7'), { type: 'fd', name: '7' });
-    for (const uri of ['', 'unix:', 'tcp:', 'tcp:a', 'tcp:[::1', 'fd:', 'exec:true', 'rdma:a:1']) assert.throws(() => parseUri(uri), { name: 'QmpError' }, uri);
+    for (const uri of ['', 'unix:', 'tcp:', 'tcp:a', 'tcp:[::1', 'fd:', 'exec:true',
+      'rdma:a:1']) assert.throws(() => parseUri(uri), { name: 'QmpError' }, uri);
   });
 });

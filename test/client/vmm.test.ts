@@ -14,13 +14,15 @@ const refused = (promise: Promise<unknown>, desc: string | RegExp): Promise<void
   });
 const capability = (vmm: Vmm, name: string, state: boolean): Promise<unknown> =>
   vmm.qmp.execute('migrate-set-capabilities', { capabilities: [{ capability: name, state }] });
-const blockedReasons = async (vmm: Vmm): Promise<readonly string[] | undefined> => (await vmm.qmp.execute('query-migrate'))['blocked-reasons'];
+const blockedReasons = async (vmm: Vmm): Promise<readonly string[]
+  | undefined> => (await vmm.qmp.execute('query-migrate'))['blocked-reasons'];
 
 describe('mdevsim vmm with devices', { timeout: 85_000 }, () => {
   it('refuses at once what VFIO cannot do, and nothing has changed', () => Bench.with({}, async (bench) => {
     const vmm = await bench.vmm({ devices: [`${SOURCE},${DEVICE}`] });
     const migrate = (): Promise<unknown> => vmm.qmp.execute('migrate', { uri: 'unix:/nonexistent/sock' });
-    for (const [name, text] of [['postcopy-ram', 'postcopy migration'], ['background-snapshot', 'background snapshot']] as const) {
+    for (const [name, text] of [['postcopy-ram', 'postcopy migration'], ['background-snapshot',
+      'background snapshot']] as const) {
       await capability(vmm, name, true);
       await refused(migrate(), `${SOURCE}: VFIO migration is not supported with ${text}`);
       await capability(vmm, name, false);
@@ -55,12 +57,14 @@ describe('mdevsim vmm with devices', { timeout: 85_000 }, () => {
     await refused(add(vmm, { id: 'vf2', sysfsdev: '/sys/bus/mdev/devices/nope' }), /no such host device/);
     await refused(add(vmm, { id: 'vf2', sysfsdev: '' }), 'No provided host device');
     await refused(add(vmm, { id: 'vf2', nope: '1' }), "Property 'vfio-pci.nope' not found");
-    await refused(add(vmm, { 'id': 'vf2', 'enable-migration': 'maybe' }), "Parameter 'enable-migration' does not accept value 'maybe'");
+    await refused(add(vmm, { 'id': 'vf2', 'enable-migration': 'maybe' }),
+      "Parameter 'enable-migration' does not accept value 'maybe'");
     await vmm.qmp.execute('device_del', { id: 'vf1' });
     const deleted = await vmm.qmp.event(({ event }) => event === 'DEVICE_DELETED');
     assert.deepEqual(deleted.data, { device: 'vf1', path: '/machine/peripheral/vf1' });
     assert.equal(await blockedReasons(vmm), undefined);
-    await refused(vmm.qmp.execute('qom-get', { path: '/machine/peripheral/vf1', property: 'type' }), "Device '/machine/peripheral/vf1' not found");
+    await refused(vmm.qmp.execute('qom-get', { path: '/machine/peripheral/vf1', property: 'type' }),
+      "Device '/machine/peripheral/vf1' not found");
   }));
 
   it('says before a transition that it is about to be made, if asked to', () => Bench.with({}, async (bench) => {
@@ -73,7 +77,8 @@ describe('mdevsim vmm with devices', { timeout: 85_000 }, () => {
     await source.qmp.event(({ event, data }) => event === 'VFIO_MIGRATION' && data['device-state'] === 'stop');
     const vfio = source.qmp.events.filter(({ event }) => event.startsWith('VFIO_MIGRATION'));
     assert.deepEqual(vfio.map(({ event, data }) => `${event === 'VFIO_MIGRATION' ? '' : 'before '}${String(data['device-state'])}`), [
-      'before pre-copy', 'pre-copy', 'before pre-copy-p2p', 'pre-copy-p2p', 'before stop-copy', 'stop-copy', 'before stop', 'stop',
+      'before pre-copy', 'pre-copy', 'before pre-copy-p2p', 'pre-copy-p2p', 'before stop-copy', 'stop-copy', 'before stop',
+        'stop',
     ]);
     const at = (index: number): number => {
       const { seconds = 0, microseconds = 0 } = vfio[index]?.timestamp ?? {};
@@ -90,12 +95,15 @@ describe('mdevsim vmm with devices', { timeout: 85_000 }, () => {
     await target.qmp.execute('migrate', { uri: home.uri });
     await target.migrated(after);
     const states = story(target, after).filter((event) => event.startsWith('VFIO_MIGRATION'));
-    assert.deepEqual(states.slice(0, 4).map((event) => event.slice('VFIO_MIGRATION '.length)), ['pre-copy', 'pre-copy-p2p-prepare', 'pre-copy-p2p', 'stop-copy']);
+    assert.deepEqual(states.slice(0, 4).map((event) => event.slice('VFIO_MIGRATION '.length)), ['pre-copy',
+      'pre-copy-p2p-prepare', 'pre-copy-p2p', 'stop-copy']);
   }));
 
-  it('goes over TCP, by either version, with several devices', () => Bench.with({ devices: Array.from({ length: 4 }, () => ({ type: 'mtty-1' })) }, async (bench) => {
+  it('goes over TCP, by either version, with several devices', () => Bench.with({ devices: Array.from({ length: 4 },
+    () => ({ type: 'mtty-1' })) }, async (bench) => {
     const uuids = bench.lab.devices.map(({ uuid }) => uuid);
-    const devices = (from: number): string[] => uuids.slice(from, from + 2).map((uuid, index) => `${uuid},id=vf${index},migration-events=on`);
+    const devices = (from: number): string[] =>
+      uuids.slice(from, from + 2).map((uuid, index) => `${uuid},id=vf${index},migration-events=on`);
     let source = await bench.vmm({ devices: devices(0) });
     for (const [from, host, address] of [[2, '127.0.0.1', '127.0.0.1'], [0, '[::1]', '::1']] as const) {
       const target = await bench.vmm({ devices: devices(from), incoming: 'defer' });

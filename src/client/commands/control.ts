@@ -60,7 +60,9 @@ export function controlCommands({ vm, devices, steps, start, load, quit }: Comma
       arguments: { '*step': { enum: STEPS } },
       immediate: true,
       run: ({ step }) => {
-        if (!steps.proceed(step as Step | undefined)) throw new QmpError(step === undefined ? 'Nothing is held' : `Step '${text(step)}' is not held`);
+        if (!steps.proceed(step as Step | undefined)) {
+          throw new QmpError(step === undefined ? 'Nothing is held' : `Step '${text(step)}' is not held`);
+        }
         return {};
       },
     },

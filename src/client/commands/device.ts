@@ -19,7 +19,9 @@ const onOff: Check = (name, value) => {
   return value;
 };
 const onOffAuto: Check = (name, value) => {
-  if (!(ON_OFF_AUTO as readonly Json[]).includes(string(name, value))) throw new QmpError(`Parameter '${name}' does not accept value '${text(value)}'`);
+  if (!(ON_OFF_AUTO as readonly Json[]).includes(string(name, value))) {
+    throw new QmpError(`Parameter '${name}' does not accept value '${text(value)}'`);
+  }
   return value;
 };
 
@@ -89,12 +91,16 @@ export function deviceCommands({ vm, devices, outgoing }: CommandContext): Comma
       run: ({ typename }) => {
         if (typename !== 'vfio-pci') throw new QmpError(`Device '${text(typename)}' not found`, 'DeviceNotFound');
         return Object.entries(PROPERTIES).map(([name, { type, default: value, description }]) => ({
-          ...(value === undefined ? {} : { 'default-value': value }), name, ...(description === undefined ? {} : { description }), type,
+          ...(value === undefined ? {} : { 'default-value': value }), name,
+          ...(description === undefined ? {} : { description }), type,
         }));
       },
     },
     'query-pci': {
-      run: () => [{ bus: 0, devices: vm.devices.map(({ id, sectionId }) => ({ bus: 0, slot: parseInt(sectionId.slice(8, 10), 16), function: 0, qdev_id: id })) }],
+      run: () => {
+        const slot = (sectionId: string): number => Number.parseInt(sectionId.slice(8, 10), 16);
+        return [{ bus: 0, devices: vm.devices.map(({ id, sectionId }) => ({ bus: 0, slot: slot(sectionId), function: 0, qdev_id: id })) }];
+      },
     },
   };
 }

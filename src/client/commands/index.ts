@@ -10,7 +10,8 @@ import { queryCommands } from './query.js';
 export function createCommands(context: CommandContext): QmpCommands {
   const names = (): string[] => [...commands.keys()];
   const commands: QmpCommands = new Map([
-    queryCommands(context, names), controlCommands(context), migrationCommands(context), deviceCommands(context), qomCommands(context),
+    queryCommands(context, names), controlCommands(context), migrationCommands(context), deviceCommands(context),
+    qomCommands(context),
   ].flatMap((table) => Object.entries(table)));
   return commands;
 }

@@ -14,7 +14,12 @@ import type { CommandContext, CommandTable } from './context.js';
 
 const CHANNELS: QmpMembers = {
   '*channels': {
-    list: { struct: { 'channel-type': { enum: ['main', 'cpr'] }, 'addr': { struct: { transport: { enum: ['socket', 'exec', 'rdma', 'file'] } }, open: true } } },
+    list: {
+      struct: {
+        'channel-type': { enum: ['main', 'cpr'] },
+        'addr': { struct: { transport: { enum: ['socket', 'exec', 'rdma', 'file'] } }, open: true },
+      },
+    },
   },
 };
 
@@ -60,7 +65,9 @@ export function migrationCommands({ outgoing, incoming, capabilities, parameters
     },
     'migrate-pause': {
       allowOob: true,
-      run: () => { throw new QmpError('migrate-pause is currently only supported during postcopy-active or postcopy-recover state'); },
+      run: () => {
+        throw new QmpError('migrate-pause is currently only supported during postcopy-active or postcopy-recover state');
+      },
     },
     'migrate-recover': {
       arguments: { uri: 'str' },

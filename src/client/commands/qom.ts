@@ -25,7 +25,8 @@ export function qomCommands({ vm }: CommandContext): CommandTable {
       ['/machine', plain('mdevsim-machine', [['peripheral', 'container'], ['peripheral-anon', 'container']])],
       ['/machine/peripheral', plain('container', children(named))],
       ['/machine/peripheral-anon', plain('container', children(anonymous))],
-      ...vm.devices.map((device) => [device.qomPath, { type: 'vfio-pci', properties: device.properties(), children: new Map() }] as [string, QomObject]),
+      ...vm.devices.map((device): [string, QomObject] =>
+        [device.qomPath, { type: 'vfio-pci', properties: device.properties(), children: new Map() }]),
     ]);
   };
   const find = (path: Json | undefined): QomObject => {

@@ -68,7 +68,9 @@ function portNumber(port: string): number | undefined {
 
 function unresolvable({ host, port }: { host: string; port: string }): string | undefined {
   if (host === '') return `address resolution failed for ${host}:${port}: Name or service not known`;
-  if (portNumber(port) === undefined) return `address resolution failed for ${host}:${port}: Servname not supported for ai_socktype`;
+  if (portNumber(port) === undefined) {
+    return `address resolution failed for ${host}:${port}: Servname not supported for ai_socktype`;
+  }
   return undefined;
 }
 
@@ -108,7 +110,8 @@ export function connect(address: Exclude<MigrationAddress, { type: 'fd' }>, sign
 }
 
 /** `socket-address` of query-migrate. */
-export type SocketAddress = { readonly type: 'unix'; readonly path: string } | { readonly port: string; readonly host: string; readonly type: 'inet' };
+export type SocketAddress = { readonly type: 'unix'; readonly path: string }
+  | { readonly port: string; readonly host: string; readonly type: 'inet' };
 
 /** Why a UNIX socket could not be made. libuv says EACCES where the directory does not exist. */
 export function bindFailure(path: string, error: NodeJS.ErrnoException): string {
@@ -117,7 +120,9 @@ export function bindFailure(path: string, error: NodeJS.ErrnoException): string 
 }
 
 /** Hands the first connection over, and listens no more then. Rejects with an Error of QEMU's text. */
-export function listen(address: Exclude<MigrationAddress, { type: 'fd' }>, accept: (socket: Socket) => void): Promise<SocketAddress> {
+export function listen(
+  address: Exclude<MigrationAddress, { type: 'fd' }>, accept: (socket: Socket) => void,
+): Promise<SocketAddress> {
   return new Promise((resolve, reject) => {
     const hopeless = address.type === 'inet' && address.host !== '' ? unresolvable(address) : undefined;
     if (hopeless !== undefined) return reject(new Error(hopeless));
@@ -132,11 +137,15 @@ export function listen(address: Exclude<MigrationAddress, { type: 'fd' }>, accep
       accept(socket);
     });
     server.once('error', (error: NodeJS.ErrnoException) => {
-      reject(new Error(address.type === 'unix' ? bindFailure(address.path, error) : `Failed to bind socket: ${errorText(error)}`));
+      reject(new Error(address.type === 'unix' ? bindFailure(address.path, error)
+        : `Failed to bind socket: ${errorText(error)}`));
     });
-    server.listen(address.type === 'unix' ? { path: address.path } : { host: address.host === '' ? '0.0.0.0' : address.host, port: portNumber(address.port) ?? 0 }, () => {
+    const where = address.type === 'unix' ? { path: address.path }
+      : { host: address.host === '' ? '0.0.0.0' : address.host, port: portNumber(address.port) ?? 0 };
+    server.listen(where, () => {
       const bound = server.address();
-      resolve(typeof bound === 'object' && bound !== null ? { port: String(bound.port), host: bound.address, type: 'inet' } : { path: bound ?? '', type: 'unix' });
+      resolve(typeof bound === 'object' && bound !== null ? { port: String(bound.port), host: bound.address, type: 'inet' }
+        : { path: bound ?? '', type: 'unix' });
     });
   });
 }

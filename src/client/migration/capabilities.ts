@@ -3,12 +3,15 @@ import { QmpError } from '../qmp/error.js';
 
 export const CAPABILITIES = [
   'xbzrle', 'rdma-pin-all', 'auto-converge', 'zero-blocks', 'events', 'postcopy-ram', 'x-colo', 'release-ram', 'return-path',
-  'pause-before-switchover', 'multifd', 'dirty-bitmaps', 'postcopy-blocktime', 'late-block-activate', 'x-ignore-shared', 'validate-uuid',
-  'background-snapshot', 'zero-copy-send', 'postcopy-preempt', 'switchover-ack', 'dirty-limit', 'mapped-ram',
+  'pause-before-switchover', 'multifd', 'dirty-bitmaps', 'postcopy-blocktime', 'late-block-activate', 'x-ignore-shared',
+  'validate-uuid', 'background-snapshot', 'zero-copy-send', 'postcopy-preempt', 'switchover-ack', 'dirty-limit', 'mapped-ram',
 ] as const;
 export type Capability = (typeof CAPABILITIES)[number];
 
-/** What changes nothing here because it is so anyway, or concerns what this VMM does not have; the rest of what it lacks it refuses. */
+/**
+ * What changes nothing here because it is so anyway, or concerns what this VMM does not have; the rest of what it lacks it
+ * refuses.
+ */
 const HARMLESS: ReadonlySet<Capability> = new Set([
   'events', 'return-path', 'pause-before-switchover', 'rdma-pin-all', 'zero-blocks', 'late-block-activate', 'dirty-bitmaps',
   'postcopy-blocktime', 'release-ram', 'auto-converge', 'validate-uuid', 'switchover-ack',
@@ -45,8 +48,12 @@ export class Capabilities {
 
 function check(on: ReadonlySet<Capability>): void {
   if (on.has('zero-copy-send')) throw new QmpError('Zero copy only available for non-compressed non-TLS multifd migration');
-  if (on.has('postcopy-ram') && on.has('background-snapshot')) throw new QmpError('Background-snapshot is not compatible with postcopy-ram');
+  if (on.has('postcopy-ram') && on.has('background-snapshot')) {
+    throw new QmpError('Background-snapshot is not compatible with postcopy-ram');
+  }
   if (on.has('postcopy-preempt') && !on.has('postcopy-ram')) throw new QmpError('Postcopy preempt requires postcopy-ram');
-  if (on.has('switchover-ack') && !on.has('return-path')) throw new QmpError("Capability 'switchover-ack' requires capability 'return-path'");
+  if (on.has('switchover-ack') && !on.has('return-path')) {
+    throw new QmpError("Capability 'switchover-ack' requires capability 'return-path'");
+  }
   if (on.has('dirty-limit')) throw new QmpError("dirty-limit requires KVM with accelerator property 'dirty-ring-size' set");
 }

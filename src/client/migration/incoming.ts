@@ -144,7 +144,9 @@ export class IncomingMigration {
 
   #configure({ ram, devices }: StreamConfiguration): void {
     const { vm } = this.#context;
-    if (ram !== vm.ram.size) throw new StreamError(`Size mismatch: mdevsim.ram: 0x${ram.toString(16)} != 0x${vm.ram.size.toString(16)}`);
+    if (ram !== vm.ram.size) {
+      throw new StreamError(`Size mismatch: mdevsim.ram: 0x${ram.toString(16)} != 0x${vm.ram.size.toString(16)}`);
+    }
     if (!Array.isArray(devices)) throw new StreamError('Configuration section has no devices');
     this.#loaders = devices.map((sectionId) => {
       if (sectionId === null) return undefined;
@@ -166,7 +168,8 @@ export class IncomingMigration {
     const { vm } = this.#context;
     const message = error instanceof Error ? error.message : String(error);
     const errno = (error as { errno?: unknown }).errno;
-    const reason = typeof errno === 'number' ? errorText(error) : error instanceof ChannelError ? 'Input/output error' : 'Invalid argument';
+    const reason = typeof errno === 'number' ? errorText(error) : error instanceof ChannelError ? 'Input/output error'
+      : 'Invalid argument';
     vm.environment.log('error', message);
     vm.environment.log('error', `load of migration failed: ${reason}`);
     await this.#lock.hold(() => {

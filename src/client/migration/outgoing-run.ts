@@ -66,7 +66,8 @@ export class OutgoingRun {
     this.#lock = new BigLock(context.loop);
     this.statistics = new MigrationStatistics(parameters.number('downtime-limit'));
     this.#ram = new RamSaver(vm.memory, this.statistics, (count) => this.#event('MIGRATION_PASS', { pass: count }));
-    this.#savers = vm.devices.flatMap((device, index) => device.migration === undefined ? [] : [new DeviceSaver(device, device.migration, index, this.statistics)]);
+    this.#savers = vm.devices.flatMap((device, index) =>
+      device.migration === undefined ? [] : [new DeviceSaver(device, device.migration, index, this.statistics)]);
   }
 
   /** Makes the connection, as far as that is done at once. Throws QmpError. */
@@ -153,7 +154,8 @@ export class OutgoingRun {
     await steps.reach('save_setup');
     if (!this.#state.is('setup')) throw new Cancelled();
     await this.#writer.preamble();
-    const configuration: StreamConfiguration = { ram: vm.ram.size, devices: vm.devices.map(({ sectionId, migration }) => (migration === undefined ? null : sectionId)) };
+    const devices = vm.devices.map(({ sectionId, migration }) => (migration === undefined ? null : sectionId));
+    const configuration: StreamConfiguration = { ram: vm.ram.size, devices };
     await this.#writer.json('configuration', configuration);
     let failure: unknown;
     await this.#lock.hold(() => {
@@ -184,7 +186,9 @@ export class OutgoingRun {
         for (const saver of this.#savers) if (this.#rate.left(bandwidth) > 0) await saver.iterate(this.#writer);
       }
       pending = this.#pendingEstimate();
-      const limits = { downtime: parameters.number('downtime-limit'), switchover: parameters.number('avail-switchover-bandwidth') };
+      const limits = {
+        downtime: parameters.number('downtime-limit'), switchover: parameters.number('avail-switchover-bandwidth'),
+      };
       const wait = this.#rate.update(this.statistics, limits, pending);
       if (wait > 0 && this.#rate.left(bandwidth) <= 0) await sleep(wait, undefined, { signal: this.#abort.signal });
       // Nothing to send and nothing to wait for: the loop's other work first.
@@ -251,7 +255,10 @@ export class OutgoingRun {
       await answers.started;
     } catch (error) {
       if (answers.refusal !== undefined) this.#given = false;
-      else throw new Error(`The connection was lost while the virtual machine was handed over, it may run on the destination: ${(error as Error).message}`, { cause: error });
+      else {
+        const why = error instanceof Error ? error.message : String(error);
+        throw new Error(`The connection was lost in the handover, the virtual machine may run on the destination: ${why}`, { cause: error });
+      }
       throw error;
     }
   }

@@ -69,7 +69,8 @@ export class OutgoingMigration {
     const active = this.state.is('active', 'cancelling', 'pre-switchover', 'device');
     if (status === 'none') return blocked;
     if (statistics === undefined || (!active && status !== 'completed')) return { status, ...blocked, ...failure };
-    const vfio = vm.devices.length > 0 && vm.devices.every(({ migration, realizeBlocker }) => migration !== undefined && realizeBlocker === undefined);
+    const vfio = vm.devices.length > 0 && vm.devices.every(({ migration, realizeBlocker }) =>
+      migration !== undefined && realizeBlocker === undefined);
     return {
       ...(active ? { 'expected-downtime': statistics.expectedDowntime } : {}),
       ...blocked, ...failure, status, 'setup-time': statistics.setupTime,
@@ -98,11 +99,17 @@ export class OutgoingMigration {
     const { vm, capabilities } = this.#context;
     const devices = vm.devices.filter(({ migration }) => migration !== undefined);
     for (const { name } of devices) {
-      if (capabilities.has('background-snapshot')) throw new QmpError(`${name}: VFIO migration is not supported with background snapshot`);
-      if (capabilities.has('postcopy-ram')) throw new QmpError(`${name}: VFIO migration is not supported with postcopy migration`);
+      if (capabilities.has('background-snapshot')) {
+        throw new QmpError(`${name}: VFIO migration is not supported with background snapshot`);
+      }
+      if (capabilities.has('postcopy-ram')) {
+        throw new QmpError(`${name}: VFIO migration is not supported with postcopy migration`);
+      }
     }
     if (capabilities.has('postcopy-ram')) throw new QmpError("mdevsim vmm does not have the capability 'postcopy-ram'");
-    if (capabilities.has('background-snapshot')) throw new QmpError("mdevsim vmm does not have the capability 'background-snapshot'");
+    if (capabilities.has('background-snapshot')) {
+      throw new QmpError("mdevsim vmm does not have the capability 'background-snapshot'");
+    }
     const told: VfioPciDevice[] = [];
     for (const device of vm.devices) {
       if (!device.notifies) continue;
@@ -111,7 +118,8 @@ export class OutgoingMigration {
         told.push(device);
       } catch (error) {
         for (const one of told.reverse()) one.noticeEnd();
-        throw isErrno(error) ? new QmpError(`${device.name}: The driver refused the start of a migration: ${errorText(error)}`) : error;
+        throw isErrno(error) ? new QmpError(`${device.name}: The driver refused the start of a migration: ${errorText(error)}`)
+          : error;
       }
     }
   }

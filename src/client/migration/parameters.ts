@@ -23,7 +23,8 @@ export const PARAMETERS: Readonly<Record<string, Row>> = {
   'announce-initial': { type: 'uint64', default: 50, check: within('announce_initial', 0, 100_000) },
   'announce-max': { type: 'uint64', default: 550, check: within('announce_max', 0, 100_000) },
   'announce-rounds': { type: 'uint64', default: 5, check: within('announce_rounds', 0, 1000) },
-  'announce-step': { type: 'uint64', default: 100, check: (value) => (value >= 1 && value <= 10_000) || "Parameter 'announce_step' expects a value between 0 and 10000" },
+  'announce-step': { type: 'uint64', default: 100, check: (value) => (value >= 1 && value <= 10_000)
+    || "Parameter 'announce_step' expects a value between 0 and 10000" },
   'throttle-trigger-threshold': { type: 'uint8', default: 50, check: percent('throttle_trigger_threshold', 100) },
   'cpu-throttle-initial': { type: 'uint8', default: 20, check: percent('cpu_throttle_initial', 99) },
   'cpu-throttle-increment': { type: 'uint8', default: 10, check: percent('cpu_throttle_increment', 99) },
@@ -56,14 +57,16 @@ export const PARAMETERS: Readonly<Record<string, Row>> = {
   },
   'block-bitmap-mapping': { type: { list: { struct: {}, open: true } } },
   'x-vcpu-dirty-limit-period': { type: 'uint64', default: 1000, check: within('x-vcpu-dirty-limit-period', 1, 1000) },
-  'vcpu-dirty-limit': { type: 'uint64', default: 1, check: (value) => value >= 1 || "Parameter 'vcpu_dirty_limit' must be greater than 1 MB/s" },
+  'vcpu-dirty-limit': { type: 'uint64', default: 1, check: (value) => value >= 1
+    || "Parameter 'vcpu_dirty_limit' must be greater than 1 MB/s" },
   'mode': { type: { enum: ['normal', 'cpr-reboot', 'cpr-transfer'] }, default: 'normal' },
   'zero-page-detection': { type: { enum: ['none', 'legacy', 'multifd'] }, default: 'multifd' },
   'direct-io': { type: 'bool', default: false },
 };
 
 /** For the command's schema. */
-export const PARAMETER_MEMBERS: QmpMembers = Object.fromEntries(Object.entries(PARAMETERS).map(([name, { type }]) => [`*${name}`, type]));
+export const PARAMETER_MEMBERS: QmpMembers = Object.fromEntries(Object.entries(PARAMETERS).map(([name, { type }]) =>
+  [`*${name}`, type]));
 
 /** Unsigned, however it was written. */
 const unsigned = (value: number | bigint): number | bigint => (value < 0 ? BigInt.asUintN(64, BigInt(value)) : value);

@@ -12,7 +12,9 @@ export function loadRam(ram: Ram, payload: Uint8Array): void {
   if (payload.length < data) throw new StreamError('RAM record is too short');
   for (let at = 0; at < zeroRuns + runs; at++) {
     const { page, count } = ramRunStruct.decode(payload, index + at * ramRunStruct.size);
-    if (count === 0 || page + count > ram.pages) throw new StreamError(`RAM record names pages ${page} to ${page + count - 1} of ${ram.pages}`);
+    if (count === 0 || page + count > ram.pages) {
+      throw new StreamError(`RAM record names pages ${page} to ${page + count - 1} of ${ram.pages}`);
+    }
     if (at < zeroRuns) {
       ram.zero(page, count);
       continue;

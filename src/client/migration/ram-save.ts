@@ -29,7 +29,9 @@ class Runs {
   add(page: number, count = 1): void {
     const last = this.#pages.length - 1;
     this.total += count;
-    if (last >= 0 && (this.#pages[last] ?? 0) + (this.#counts[last] ?? 0) === page) this.#counts[last] = (this.#counts[last] ?? 0) + count;
+    if (last >= 0 && (this.#pages[last] ?? 0) + (this.#counts[last] ?? 0) === page) {
+      this.#counts[last] = (this.#counts[last] ?? 0) + count;
+    }
     else {
       this.#pages.push(page);
       this.#counts.push(count);
@@ -131,14 +133,16 @@ export class RamSaver {
     this.#statistics.zeroPages += zeros.total;
     this.#statistics.normalPages += pages.total;
     this.#statistics.remaining = this.pending;
-    await writer.record('ram', ramRecordStruct.encode({ zero_runs: zeros.length, runs: pages.length }), zeros.encode(), pages.encode(),
+    await writer.record('ram', ramRecordStruct.encode({ zero_runs: zeros.length, runs: pages.length }), zeros.encode(),
+      pages.encode(),
       this.#staging.subarray(0, pages.total * PAGE_SIZE));
     return true;
   }
 
   #isZero(page: number): boolean {
     // Most pages that are not zero begin so.
-    return this.#words[page * WORDS] === 0 && ZERO_PAGE.equals(this.#memory.ram.bytes.subarray(page * PAGE_SIZE, (page + 1) * PAGE_SIZE));
+    return this.#words[page * WORDS] === 0 && ZERO_PAGE.equals(
+      this.#memory.ram.bytes.subarray(page * PAGE_SIZE, (page + 1) * PAGE_SIZE));
   }
 
   /** Pages [from, to) need not be looked at: they are zero. */

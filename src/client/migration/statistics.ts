@@ -59,7 +59,8 @@ export class MigrationStatistics {
   ram(active: boolean): Json {
     return {
       'total': this.total, 'postcopy-requests': 0, 'dirty-sync-count': this.dirtySyncCount, 'multifd-bytes': 0,
-      'pages-per-second': this.pagesPerSecond, 'downtime-bytes': this.downtimeBytes, 'page-size': PAGE_SIZE, 'remaining': active ? this.remaining : 0,
+      'pages-per-second': this.pagesPerSecond, 'downtime-bytes': this.downtimeBytes, 'page-size': PAGE_SIZE,
+      'remaining': active ? this.remaining : 0,
       'postcopy-bytes': 0, 'mbps': this.mbps, 'transferred': this.transferred, 'dirty-sync-missed-zero-copy': 0,
       'precopy-bytes': this.precopyBytes, 'duplicate': this.zeroPages, 'dirty-pages-rate': active ? this.dirtyPagesRate : 0,
       'normal-bytes': this.normalPages * PAGE_SIZE, 'normal': this.normalPages,
@@ -84,7 +85,9 @@ export class RateLimit {
   }
 
   /** Where a window is over, measures it. Otherwise ms until then, for a sender that has used it up. */
-  update(statistics: MigrationStatistics, limits: { readonly downtime: number; readonly switchover: number }, pending: number): number {
+  update(
+    statistics: MigrationStatistics, limits: { readonly downtime: number; readonly switchover: number }, pending: number,
+  ): number {
     const spent = performance.now() - this.#windowBegan;
     if (spent < WINDOW) return WINDOW - spent;
     const rate = (limits.switchover > 0 ? limits.switchover / 1000 : this.#sent / spent);

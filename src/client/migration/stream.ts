@@ -94,7 +94,9 @@ export class StreamChecksum {
   /** Throws StreamError for a header that is damaged or unknown. */
   decodeHeader(data: Uint8Array): RecordHeader {
     const { type, length, checksum, header_checksum: own } = headerStruct.decode(data);
-    if (crc32(data.subarray(0, headerStruct.fields.header_checksum.offset)) !== own) throw new StreamError('Record header is damaged');
+    if (crc32(data.subarray(0, headerStruct.fields.header_checksum.offset)) !== own) {
+      throw new StreamError('Record header is damaged');
+    }
     const name = NAMES.get(type);
     if (name === undefined) throw new StreamError(`Unknown record type ${type}`);
     if (length > MAX_PAYLOAD) throw new StreamError(`Record of ${length} bytes`);

@@ -1,6 +1,9 @@
 /** One device of an outgoing migration. Source: QEMU's hw/vfio/migration.c: vfio_save_setup() ... vfio_save_cleanup(). */
 import { isErrno } from '../../abi/errno.js';
-import { VFIO_DEVICE_STATE_PRE_COPY, VFIO_DEVICE_STATE_PRE_COPY_P2P, VFIO_DEVICE_STATE_RUNNING, VFIO_DEVICE_STATE_STOP, VFIO_DEVICE_STATE_STOP_COPY } from '../../abi/vfio.js';
+import {
+  VFIO_DEVICE_STATE_PRE_COPY, VFIO_DEVICE_STATE_PRE_COPY_P2P, VFIO_DEVICE_STATE_RUNNING, VFIO_DEVICE_STATE_STOP,
+  VFIO_DEVICE_STATE_STOP_COPY,
+} from '../../abi/vfio.js';
 import { errorText } from './error-text.js';
 import { VfioError } from '../vm/device.js';
 import type { VfioMigration, VfioPciDevice } from '../vm/device.js';

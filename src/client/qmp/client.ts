@@ -46,7 +46,8 @@ export interface QmpCommandTypes {
   'x-mdevsim-continue': { args: { readonly step?: string }; result: Nothing };
   'x-query-mdevsim-steps': { args: undefined; result: { readonly breaks: readonly string[]; readonly held: readonly string[] } };
 }
-type Arguments<C extends keyof QmpCommandTypes> = QmpCommandTypes[C]['args'] extends undefined ? [] : [QmpCommandTypes[C]['args']];
+type Arguments<C extends keyof QmpCommandTypes> = QmpCommandTypes[C]['args'] extends undefined ? []
+  : [QmpCommandTypes[C]['args']];
 
 export interface QmpEvent {
   readonly event: string;

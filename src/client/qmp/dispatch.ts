@@ -29,7 +29,8 @@ export interface QmpRequest {
 }
 
 type JsonObject = { [key: string]: Json };
-export const isJsonObject = (value: Json): value is JsonObject => typeof value === 'object' && value !== null && !Array.isArray(value);
+export const isJsonObject = (value: Json): value is JsonObject =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
 
 /** Throws QmpError for anything but a well-formed request. `oob`: the client negotiated out-of-band commands. */
 export function parseRequest(message: Json, oob: boolean): QmpRequest {

@@ -15,7 +15,8 @@ export interface Token {
 /** QEMU's MAX_TOKEN_SIZE, bytes. */
 export const MAX_TOKEN_SIZE = 64 << 20;
 
-type State = 'start' | 'recovery' | 'string' | 'escape' | 'keyword' | 'minus' | 'zero' | 'digits' | 'point' | 'fraction' | 'exponent' | 'exponent-sign' | 'exponent-digits';
+type State = 'start' | 'recovery' | 'string' | 'escape' | 'keyword' | 'minus' | 'zero' | 'digits' | 'point' | 'fraction'
+  | 'exponent' | 'exponent-sign' | 'exponent-digits';
 
 const C = (text: string): number => text.charCodeAt(0);
 const isDigit = (byte: number): boolean => byte >= 0x30 && byte <= 0x39;
@@ -112,15 +113,18 @@ export class JsonLexer {
       case 'minus': return byte === 0x30 ? next('zero') : isDigit(byte) ? next('digits') : bad;
       case 'zero':
         if (isDigit(byte)) return bad;
-        return byte === C('.') ? next('point') : byte === C('e') || byte === C('E') ? next('exponent') : { type: 'integer', includes: false };
+        return byte === C('.') ? next('point') : byte === C('e') || byte === C('E') ? next('exponent') : { type: 'integer',
+          includes: false };
       case 'digits':
         if (isDigit(byte)) return undefined;
-        return byte === C('.') ? next('point') : byte === C('e') || byte === C('E') ? next('exponent') : { type: 'integer', includes: false };
+        return byte === C('.') ? next('point') : byte === C('e') || byte === C('E') ? next('exponent') : { type: 'integer',
+          includes: false };
       case 'point': return isDigit(byte) ? next('fraction') : bad;
       case 'fraction':
         if (isDigit(byte)) return undefined;
         return byte === C('e') || byte === C('E') ? next('exponent') : { type: 'float', includes: false };
-      case 'exponent': return byte === C('+') || byte === C('-') ? next('exponent-sign') : isDigit(byte) ? next('exponent-digits') : bad;
+      case 'exponent': return byte === C('+') || byte === C('-') ? next('exponent-sign') : isDigit(byte)
+        ? next('exponent-digits') : bad;
       case 'exponent-sign': return isDigit(byte) ? next('exponent-digits') : bad;
       case 'exponent-digits': return isDigit(byte) ? undefined : { type: 'float', includes: false };
     }

@@ -153,7 +153,8 @@ function keyword(text: string): Json {
 const ESCAPES: Record<string, string> = { '"': '"', "'": "'", '\\': '\\', '/': '/', b: '\b', f: '\f', n: '\n', r: '\r', t: '\t' };
 
 /** What mod_utf8_encode() takes: U+0000 too; no surrogates, no noncharacters. */
-const isCharacter = (unit: number): boolean => unit >= 0 && unit < 0xfffe && !(unit >= 0xd800 && unit < 0xe000) && !(unit >= 0xfdd0 && unit <= 0xfdef);
+const isCharacter = (unit: number): boolean =>
+  unit >= 0 && unit < 0xfffe && !(unit >= 0xd800 && unit < 0xe000) && !(unit >= 0xfdd0 && unit <= 0xfdef);
 
 function unescape(raw: Buffer): string {
   const body = raw.subarray(1, -1);
@@ -170,7 +171,9 @@ function unescape(raw: Buffer): string {
       if (plain === undefined) throw syntax('invalid escape sequence in string');
       return plain;
     }
-    if (escape.length > 5) return String.fromCharCode(Number.parseInt(escape.slice(1, 5), 16), Number.parseInt(escape.slice(7), 16));
+    if (escape.length > 5) {
+      return String.fromCharCode(Number.parseInt(escape.slice(1, 5), 16), Number.parseInt(escape.slice(7), 16));
+    }
     const unit = /^u[0-9a-fA-F]{4}$/.test(escape) ? Number.parseInt(escape.slice(1), 16) : -1;
     if (isCharacter(unit)) return String.fromCharCode(unit);
     // What QEMU prints are six bytes, the closing quote among them where the string ends early.

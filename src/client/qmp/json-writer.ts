@@ -1,7 +1,8 @@
 /** JSON text as QEMU writes it (qobject/json-writer.c): ", " and ": " between parts, everything beyond ASCII escaped. */
 import type { Json } from './json-parser.js';
 
-const SHORT: Record<string, string> = { '"': '\\"', '\\': '\\\\', '\b': '\\b', '\f': '\\f', '\n': '\\n', '\r': '\\r', '\t': '\\t' };
+const SHORT: Record<string, string> = { '"': '\\"', '\\': '\\\\', '\b': '\\b', '\f': '\\f', '\n': '\\n', '\r': '\\r',
+  '\t': '\\t' };
 
 function quote(text: string): string {
   // eslint-disable-next-line no-control-regex -- these are the characters to escape

@@ -15,9 +15,12 @@ export type QmpType =
 /** A name with a leading `*` is optional, as in QEMU's schemas. */
 export type QmpMembers = Readonly<Record<string, QmpType>>;
 
-const wrong = (path: string, expected: string): QmpError => new QmpError(`Invalid parameter type for '${path}', expected: ${expected}`);
-const isObject = (value: Json): value is { [key: string]: Json } => typeof value === 'object' && value !== null && !Array.isArray(value);
-const isInteger = (value: Json): value is number | bigint => typeof value === 'bigint' || (typeof value === 'number' && Number.isInteger(value));
+const wrong = (path: string, expected: string): QmpError =>
+  new QmpError(`Invalid parameter type for '${path}', expected: ${expected}`);
+const isObject = (value: Json): value is { [key: string]: Json } =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
+const isInteger = (value: Json): value is number | bigint =>
+  typeof value === 'bigint' || (typeof value === 'number' && Number.isInteger(value));
 const inRange = (value: number | bigint, low: bigint, high: bigint): boolean => BigInt(value) >= low && BigInt(value) <= high;
 
 /** Throws QmpError where `value` does not have the type. `name` is the last part of the path: enums are named by it alone. */
@@ -30,11 +33,15 @@ function checkValue(value: Json, type: QmpType, path: string, name: string): voi
     case 'number': if (typeof value !== 'number' && typeof value !== 'bigint') throw wrong(path, 'number'); return;
     case 'int': if (!isInteger(value) || !inRange(value, -(1n << 63n), (1n << 63n) - 1n)) throw wrong(path, 'integer'); return;
     case 'uint8': case 'uint32':
-      if (!isInteger(value) || !inRange(value, 0n, type === 'uint8' ? 0xffn : 0xffff_ffffn)) throw new QmpError(`Parameter '${path}' expects ${type}_t`);
+      if (!isInteger(value) || !inRange(value, 0n, type === 'uint8' ? 0xffn : 0xffff_ffffn)) {
+        throw new QmpError(`Parameter '${path}' expects ${type}_t`);
+      }
       return;
     // A negative number is taken modulo 2^64, as old clients rely on.
     case 'uint64':
-      if (!isInteger(value) || !inRange(value, -(1n << 63n), (1n << 64n) - 1n)) throw new QmpError(`Parameter '${path}' expects uint64`);
+      if (!isInteger(value) || !inRange(value, -(1n << 63n), (1n << 64n) - 1n)) {
+        throw new QmpError(`Parameter '${path}' expects uint64`);
+      }
       return;
     default:
   }

@@ -116,7 +116,8 @@ class QmpClientSession {
   }
 }
 
-const expectsNegotiation = (): QmpError => new QmpError("Expecting capabilities negotiation with 'qmp_capabilities'", 'CommandNotFound');
+const expectsNegotiation = (): QmpError =>
+  new QmpError("Expecting capabilities negotiation with 'qmp_capabilities'", 'CommandNotFound');
 const unknownCommand = (name: string): QmpError => name === 'qmp_capabilities'
   ? new QmpError('Capabilities negotiation is already complete, command ignored', 'CommandNotFound')
   : new QmpError(`The command ${name} has not been found`, 'CommandNotFound');
