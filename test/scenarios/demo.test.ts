@@ -8,10 +8,10 @@ import { test } from 'node:test';
 
 const ROOT = join(import.meta.dirname, '../..');
 
-test('scripts/demo shows a migration that a block prevents, and a block that a migration prevents', { skip: existsSync('/dev/fuse') ? false : 'needs /dev/fuse' }, () => {
+test('scripts/demo --vmm shows a migration that a block prevents, and a block that a migration prevents', { skip: existsSync('/dev/fuse') ? false : 'needs /dev/fuse' }, () => {
   const scratch = mkdtempSync(join(tmpdir(), 'mdevsim-test-demo-'));
   try {
-    const { status, stdout, stderr } = spawnSync(join(ROOT, 'scripts/demo'), {
+    const { status, stdout, stderr } = spawnSync(join(ROOT, 'scripts/demo'), ['--vmm'], {
       encoding: 'utf8', timeout: 100_000, killSignal: 'SIGKILL', env: { ...process.env, TMPDIR: scratch },
     });
     assert.equal(status, 0, `${stdout}${stderr}`);
