@@ -54,7 +54,7 @@ export function declareVmm(program: Command): void {
       'an mdev as vfio-pci device (repeatable)',
       many(parseDevice), [])
     .option('--qmp <unix:path>', 'QMP server (repeatable)', many(parseQmp), [])
-    .option('--incoming <uri>', 'wait for a migration from unix:PATH, tcp:HOST:PORT or fd:N; "defer": from where migrate-incoming says')
+    .option('--incoming <uri>', 'wait for a migration at unix:PATH, tcp:HOST:PORT, fd:N, or "defer" it to migrate-incoming')
     .option('--ram <size>', 'memory', value(parseRam), parseRam('64M'))
     .option('--name <name>', 'for query-name')
     .option('-S, --stopped', 'do not start the virtual machine')
@@ -83,7 +83,8 @@ export function declareVmm(program: Command): void {
     .argument('[arguments...]', 'JSON, or name=value ...')
     .option('--until <pattern>', 'repeat the command until what it returns (JSON without blanks) matches this regular expression')
     .option('--timeout <seconds>', 'how long to repeat it', value((text) => parseCount(text, '--timeout', 1, 3600)), 20)
-    .addHelpText('after', '\nExample:\n  mdevsim qmp /tmp/a.qmp migrate uri=unix:/tmp/migration && mdevsim qmp --until completed /tmp/a.qmp query-migrate')
+    .addHelpText('after', '\nExample:\n  mdevsim qmp /tmp/a.qmp migrate uri=unix:/tmp/migration'
+      + '\n  mdevsim qmp --until completed /tmp/a.qmp query-migrate')
     .action(async (socket: string, name: string, words: string[], options: { until?: string; timeout: number }) => {
       const { parsePattern, qmp } = await import('./qmp.js');
       await qmp(socket, name, words, {

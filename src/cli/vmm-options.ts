@@ -41,6 +41,8 @@ export function parseRam(text: string): number {
   return size;
 }
 
+const PROPERTIES = ['id', 'enable-migration', 'migration-events', 'iommufd', 'blocker', 'x-device-dirty-page-tracking'];
+
 /** `UUID[,id=vf0][,enable-migration=auto|on|off][,migration-events=on|off][,iommufd=on|off][,blocker=on|off]` */
 export function parseDevice(text: string): VfioPciOptions {
   const [device = '', ...pairs] = text.split(',');
@@ -49,10 +51,7 @@ export function parseDevice(text: string): VfioPciOptions {
   for (const pair of pairs) {
     const at = pair.indexOf('=');
     const key = at < 0 ? pair : pair.slice(0, at);
-    if (!['id', 'enable-migration', 'migration-events', 'iommufd', 'blocker', 'x-device-dirty-page-tracking'].includes(key)
-      || at < 0) {
-      throw usage(`--device knows id=, enable-migration=, migration-events=, iommufd=, blocker= and x-device-dirty-page-tracking=, not '${pair}'`);
-    }
+    if (!PROPERTIES.includes(key) || at < 0) throw usage(`--device knows ${PROPERTIES.join('=, ')}=, not '${pair}'`);
     values.set(key, pair.slice(at + 1));
   }
   const choice = <T extends string>(key: string, known: readonly T[]): T | undefined => {

@@ -14,6 +14,9 @@ import { QmpClient } from '../../src/client/qmp/client.js';
 import { socketPair } from '../../src/sys/socket.js';
 
 const RAM = 256 << 10;
+const COMMON = {
+  ram: RAM, devices: [], stopped: false, onlyMigratable: false, notify: false, prepareEvents: 'none', breaks: [], log: () => undefined,
+} as const;
 let scratch = '';
 before(() => { scratch = mkdtempSync(join(tmpdir(), 'mdevsim-stream-')); });
 after(() => rmSync(scratch, { recursive: true, force: true }));
@@ -76,12 +79,10 @@ async function migrate(harm: Harm | undefined): Promise<Outcome> {
   const name = join(scratch, String(++count));
   const running: RunningVmm[] = [];
   const clients: QmpClient[] = [];
-  const common = { ram: RAM, devices: [], stopped: false, onlyMigratable: false, notify: false, prepareEvents: 'none', breaks: [], log: () =>
-    undefined } as const;
   const proxy = new Proxy(`${name}.proxy`, `${name}.migration`, harm);
   try {
-    running.push(await startVmm({ ...common, qmp: [`${name}.source`] }));
-    running.push(await startVmm({ ...common, qmp: [`${name}.target`], incoming: 'defer' }));
+    running.push(await startVmm({ ...COMMON, qmp: [`${name}.source`] }));
+    running.push(await startVmm({ ...COMMON, qmp: [`${name}.target`], incoming: 'defer' }));
     const [source, target] = [await QmpClient.connect(`${name}.source`), await QmpClient.connect(`${name}.target`)];
     clients.push(source, target);
     for (const client of clients) await client.execute('migrate-set-capabilities', { capabilities: [{ capability: 'events',
@@ -151,10 +152,8 @@ describe('a migration stream', { timeout: 80_000 }, () => {
   });
 
   it('goes through a descriptor that was inherited, once', async () => {
-    const common = { ram: RAM, devices: [], stopped: false, onlyMigratable: false, notify: false, prepareEvents: 'none', breaks: [], log: () =>
-      undefined } as const;
     const [here, there] = socketPair();
-    const running = [await startVmm({ ...common, qmp: [join(scratch, 'fd.a')] }), await startVmm({ ...common, qmp: [join(scratch,
+    const running = [await startVmm({ ...COMMON, qmp: [join(scratch, 'fd.a')] }), await startVmm({ ...COMMON, qmp: [join(scratch,
       'fd.b')], incoming: 'defer' })];
     const [source, target] = [await QmpClient.connect(join(scratch, 'fd.a')), await QmpClient.connect(join(scratch, 'fd.b'))];
     try {

@@ -99,7 +99,8 @@ export function deviceCommands({ vm, devices, outgoing }: CommandContext): Comma
     'query-pci': {
       run: () => {
         const slot = (sectionId: string): number => Number.parseInt(sectionId.slice(8, 10), 16);
-        return [{ bus: 0, devices: vm.devices.map(({ id, sectionId }) => ({ bus: 0, slot: slot(sectionId), function: 0, qdev_id: id })) }];
+        const list = vm.devices.map(({ id, sectionId }) => ({ bus: 0, slot: slot(sectionId), function: 0, qdev_id: id }));
+        return [{ bus: 0, devices: list }];
       },
     },
   };

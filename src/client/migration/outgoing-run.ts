@@ -257,7 +257,8 @@ export class OutgoingRun {
       if (answers.refusal !== undefined) this.#given = false;
       else {
         const why = error instanceof Error ? error.message : String(error);
-        throw new Error(`The connection was lost in the handover, the virtual machine may run on the destination: ${why}`, { cause: error });
+        const what = 'The connection was lost in the handover, the virtual machine may run on the destination';
+        throw new Error(`${what}: ${why}`, { cause: error });
       }
       throw error;
     }

@@ -36,7 +36,8 @@ export const PARAMETERS: Readonly<Record<string, Row>> = {
   'avail-switchover-bandwidth': { type: 'uint64', default: 0 },
   'downtime-limit': {
     type: 'uint64', default: 300,
-    check: (value) => value <= MAX_DOWNTIME || "Parameter 'downtime_limit' expects an integer in the range of 0 to (2000 * 1000) ms",
+    check: (value) => value <= MAX_DOWNTIME
+      || "Parameter 'downtime_limit' expects an integer in the range of 0 to (2000 * 1000) ms",
   },
   'x-checkpoint-delay': { type: 'uint32', default: 20_000 },
   'multifd-channels': { type: 'uint8', default: 2, check: within('multifd_channels', 1, 255) },

@@ -23,14 +23,16 @@ type Nothing = Record<string, never>;
 /** Arguments and results of the commands that are known here. */
 export interface QmpCommandTypes {
   'query-status': { args: undefined; result: { readonly status: string; readonly running: boolean } };
-  'query-version': { args: undefined; result: { readonly qemu: { readonly major: number; readonly minor: number; readonly micro: number } } };
+  'query-version': { args: undefined; result: { readonly qemu: Readonly<Record<'major' | 'minor' | 'micro', number>> } };
   'query-commands': { args: undefined; result: readonly { readonly name: string }[] };
   'query-migrate': { args: undefined; result: MigrationInfo };
   'migrate': { args: { readonly uri: string }; result: Nothing };
   'migrate-incoming': { args: { readonly uri: string; readonly 'exit-on-error'?: boolean }; result: Nothing };
   'migrate_cancel': { args: undefined; result: Nothing };
   'migrate-continue': { args: { readonly state: string }; result: Nothing };
-  'migrate-set-capabilities': { args: { readonly capabilities: readonly { readonly capability: string; readonly state: boolean }[] }; result: Nothing };
+  'migrate-set-capabilities': {
+    args: { readonly capabilities: readonly { readonly capability: string; readonly state: boolean }[] }; result: Nothing;
+  };
   'migrate-set-parameters': { args: Readonly<Record<string, number | string | boolean>>; result: Nothing };
   'stop': { args: undefined; result: Nothing };
   'cont': { args: undefined; result: Nothing };
@@ -53,6 +55,15 @@ export interface QmpEvent {
   readonly event: string;
   readonly data: Readonly<Record<string, unknown>>;
   readonly timestamp: { readonly seconds: number; readonly microseconds: number };
+}
+
+export interface EventWait {
+  /** Leaves out so many earlier events. */
+  readonly after?: number;
+  /** ms */
+  readonly patience?: number;
+  /** For the message when it does not come. */
+  readonly what?: string;
 }
 
 /** The server's error reply. */
@@ -121,7 +132,7 @@ export class QmpClient {
   }
 
   /** The first event that matches among those since number `after` (default: all so far and to come). */
-  event(matches: (event: QmpEvent) => boolean, options: { readonly after?: number; readonly patience?: number; readonly what?: string } = {}): Promise<QmpEvent> {
+  event(matches: (event: QmpEvent) => boolean, options: EventWait = {}): Promise<QmpEvent> {
     const { after = 0, patience = PATIENCE, what = 'an event' } = options;
     const found = new Promise<QmpEvent>((resolve, reject) => {
       const look = (): void => {
