@@ -14,7 +14,6 @@ const DEFAULT_LIMIT = 120;
 /** First match wins. */
 const LIMITS: readonly (readonly [RegExp, number])[] = [
   [/^test\/qemu-next\//, 600],
-  [/^test\/containers\//, 900],
   [/^test\/e2e\//, 240],
   [/^test\/fuzz\//, 300],
   [/^test\/conformance\//, 240],
@@ -22,10 +21,10 @@ const LIMITS: readonly (readonly [RegExp, number])[] = [
 ];
 
 const PARALLEL = /^test\/(abi|trace|kernfs|sysfs|device|mdev|iommufd|vfio|blocker|fault|drivers|golden)\//;
-const RETRY = /^test\/((e2e|qemu-next|containers|scenarios)\/|client\/compare)/;
+const RETRY = /^test\/((e2e|qemu-next|scenarios)\/|client\/compare)/;
 
 /** Directories that run only when asked for by an option. */
-export const OPT_IN: Readonly<Record<string, string>> = { 'test/qemu-next/': '--qemu-next', 'test/containers/': '--containers' };
+export const OPT_IN: Readonly<Record<string, string>> = { 'test/qemu-next/': '--qemu-next' };
 
 export function plan(file: string, limit?: number): Plan {
   return {

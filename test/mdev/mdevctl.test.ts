@@ -55,7 +55,9 @@ describe('mdevctl in a lab', { skip }, () => {
       file: record.sec === 'json' ? JSON_FILE : undefined,
     }))));
     const [program = '', ...args] = [...MDEVSIM, 'run', '--', process.execPath, RUNNER, script];
-    const { status, stdout, stderr } = spawnSync(program, args, { encoding: 'utf8', timeout: 100_000, killSignal: 'SIGKILL' });
+    // Recorded without: with it mdevctl, a Rust program, prints a stack under each error.
+    const env = { ...process.env, RUST_BACKTRACE: '0' };
+    const { status, stdout, stderr } = spawnSync(program, args, { encoding: 'utf8', timeout: 100_000, killSignal: 'SIGKILL', env });
     assert.equal(status, 0, stderr);
     const results = stdout.trim().split('\n').map((line) => JSON.parse(line) as Record<string, unknown>);
     assert.equal(results.length, records.length);
