@@ -5,7 +5,7 @@ export interface Plan {
   readonly limit: number;
   /** Touches no mount and no process but its own: may run beside another such file. */
   readonly parallel: boolean;
-  /** Runs once more when it fails (visible in the summary): real programs whose timing is not ours. */
+  /** Runs once more when it fails, which the summary names: real mounts and programs, whose timing is not ours. */
   readonly retry: boolean;
 }
 
@@ -21,7 +21,8 @@ const LIMITS: readonly (readonly [RegExp, number])[] = [
 ];
 
 const PARALLEL = /^test\/(abi|trace|kernfs|sysfs|device|mdev|iommufd|vfio|blocker|fault|drivers|golden)\//;
-const RETRY = /^test\/((e2e|qemu-next|scenarios)\/|client\/compare)/;
+/** Uses a mount, child processes or stock programs, whose timing is the machine's. */
+const RETRY = /^test\/(bench|cli|client|conformance|e2e|fuzz|lab|mount|qemu-next|scenarios)\/|(mounted|mdevctl)[^/]*$/;
 
 /** Directories that run only when asked for by an option. */
 export const OPT_IN: Readonly<Record<string, string>> = { 'test/qemu-next/': '--qemu-next' };

@@ -172,9 +172,11 @@ describe('the plan', () => {
     assert.equal(choose(files, ['next'], new Set(['--qemu-next'])).length, 1);
   });
 
-  it('runs only pure folders in parallel and repeats only end-to-end files', () => {
+  it('runs only pure folders in parallel and repeats only what uses mounts and programs', () => {
     assert.deepEqual([plan('test/abi/x.test.ts').parallel, plan('test/mount/x.test.ts').parallel], [true, false]);
-    assert.deepEqual([plan('test/e2e/x.test.ts').retry, plan('test/abi/x.test.ts').retry], [true, false]);
+    const repeated = (file: string): boolean => plan(file).retry;
+    assert.deepEqual(['test/e2e/x.test.ts', 'test/mount/x.test.ts', 'test/vfio/mounted.test.ts'].map(repeated), [true, true, true]);
+    assert.deepEqual(['test/abi/x.test.ts', 'test/vfio/irqs.test.ts', 'test/mdev/busy.test.ts'].map(repeated), [false, false, false]);
   });
 });
 
