@@ -1,6 +1,7 @@
 /** The command line. Actions are imported when they run: starting must be fast, and `run` must not open anything early. */
-import { Command, CommanderError, InvalidArgumentError } from 'commander';
+import { Command, CommanderError } from 'commander';
 import { CliError, EXIT_USAGE } from './errors.js';
+import { many, value } from './option-value.js';
 import type { DriverRequest, KernelName, LabRequest, MdevRequest, PolicyName } from './options.js';
 import { KERNELS, parseDriver, parseKernel, parseMdev, parsePolicy, parseSlots, POLICIES } from './options.js';
 import { DEFAULT_SLOTS } from './run/slot-numbers.js';
@@ -15,22 +16,6 @@ interface LabOptions {
   kernel?: KernelName;
   trace?: string;
   xattrs?: boolean;
-}
-
-/** Wrong values: commander prints our sentence after its own. */
-function value<T>(parse: (text: string) => T): (text: string) => T {
-  return (text) => {
-    try {
-      return parse(text);
-    } catch (error) {
-      throw error instanceof CliError ? new InvalidArgumentError(error.message) : error;
-    }
-  };
-}
-
-function many<T>(parse: (text: string) => T): (text: string, before: T[] | undefined) => T[] {
-  const one = value(parse);
-  return (text, before = []) => [...before, one(text)];
 }
 
 function labOptions(command: Command): Command {

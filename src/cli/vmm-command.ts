@@ -1,13 +1,12 @@
 /** Declares `mdevsim vmm` and `mdevsim qmp`. Kept apart from program.ts for its many options. */
 import type { Command } from 'commander';
-import { InvalidArgumentError } from 'commander';
 import type { VfioPciOptions } from '../client/vm/device.js';
 import type { GuestLoadOptions } from '../client/vm/guest-load.js';
 import type { PrepareEvents } from '../client/vm/vm.js';
 import { PREPARE_EVENTS } from '../client/vm/vm.js';
 import type { Step } from '../client/migration/steps.js';
 import { STEPS } from '../client/migration/steps.js';
-import { CliError } from './errors.js';
+import { many, value } from './option-value.js';
 import { parseCount, parseSlots } from './options.js';
 import { DEFAULT_SLOTS } from './run/slot-numbers.js';
 import { GUEST_LOAD, parseDevice, parseGuestLoad, parsePrepareEvents, parseQmp, parseRam, parseStep } from './vmm-options.js';
@@ -27,21 +26,6 @@ interface Collected {
   break: Step[];
   log?: boolean;
   guestLoad?: GuestLoadOptions | true;
-}
-
-function value<T>(parse: (text: string) => T): (text: string) => T {
-  return (text) => {
-    try {
-      return parse(text);
-    } catch (error) {
-      throw error instanceof CliError ? new InvalidArgumentError(error.message) : error;
-    }
-  };
-}
-
-function many<T>(parse: (text: string) => T): (text: string, before: T[]) => T[] {
-  const one = value(parse);
-  return (text, before) => [...before, one(text)];
 }
 
 export function declareVmm(program: Command): void {
