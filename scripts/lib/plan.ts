@@ -13,7 +13,7 @@ const DEFAULT_LIMIT = 120;
 
 /** First match wins. */
 const LIMITS: readonly (readonly [RegExp, number])[] = [
-  [/^test\/qemu-next\//, 600],
+  [/^test\/(containers|mdevctl-next|qemu-next|qemu-v1)\//, 600],
   [/^test\/e2e\//, 240],
   [/^test\/fuzz\//, 300],
   [/^test\/conformance\//, 240],
@@ -22,10 +22,15 @@ const LIMITS: readonly (readonly [RegExp, number])[] = [
 
 const PARALLEL = /^test\/(abi|trace|kernfs|sysfs|device|mdev|iommufd|vfio|blocker|fault|drivers|golden)\//;
 /** Uses a mount, child processes or stock programs, whose timing is the machine's. */
-const RETRY = /^test\/(bench|cli|client|conformance|e2e|fuzz|lab|mount|qemu-next|scenarios)\/|(mounted|mdevctl)[^/]*$/;
+const RETRY = /^test\/(bench|cli|client|conformance|containers|e2e|fuzz|lab|mdevctl-next|mount|qemu-next|qemu-v1|scenarios)\/|(mounted|mdevctl)[^/]*$/;
 
 /** Directories that run only when asked for by an option. */
-export const OPT_IN: Readonly<Record<string, string>> = { 'test/qemu-next/': '--qemu-next' };
+export const OPT_IN: Readonly<Record<string, string>> = {
+  'test/containers/': '--containers',
+  'test/mdevctl-next/': '--mdevctl-next',
+  'test/qemu-next/': '--qemu-next',
+  'test/qemu-v1/': '--qemu-v1',
+};
 
 export function plan(file: string, limit?: number): Plan {
   return {

@@ -1,25 +1,14 @@
 /** The suite of test/e2e on QEMU 11 from trixie-backports, and what only that QEMU does. Opt-in: scripts/test --qemu-next. */
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
-import { join } from 'node:path';
 import { describe, it } from 'node:test';
-import { ROOT, sh } from '../e2e/child.js';
+import { debianQemu } from '../debian-tree.js';
 
-const TREE = process.env['MDEVSIM_QEMU_NEXT'] ?? join(ROOT, 'build/qemu-next');
+const qemu = debianQemu('qemu-next', 'trixie-backports');
 
-function whyNot(): string | undefined {
-  if (process.getuid?.() !== 0) return 'needs root';
-  if (sh('command -v debootstrap').status !== 0) return 'needs debootstrap: scripts/test --qemu-next installs it as root';
-  const script = join(ROOT, 'test/qemu-next/make-chroot.sh');
-  const { status, stderr } = spawnSync(script, [TREE], { timeout: 400_000, encoding: 'utf8' });
-  return status === 0 ? undefined : `could not make a trixie tree: ${stderr.trim()}`;
-}
-
-const missing = whyNot();
-if (missing !== undefined) describe('QEMU 11', () => void it('runs', { skip: missing }));
+if (typeof qemu !== 'string') describe('QEMU 11', () => void it('runs', { skip: qemu.missing }));
 else {
   // The harness reads it when it is loaded.
-  process.env['MDEVSIM_TEST_QEMU'] = join(TREE, 'qemu');
+  process.env['MDEVSIM_TEST_QEMU'] = qemu;
   const [{ defineSuite }, { SOURCE, TARGET, TestLab }] = await Promise.all([import('../e2e/suite.js'), import('../e2e/lab.js')]);
   defineSuite('QEMU 11 by group and type1', { via: 'group' });
   defineSuite('QEMU 11 by cdev and iommufd', { via: 'cdev' });
