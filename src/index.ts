@@ -28,4 +28,4 @@ export type { Category, TraceEvent, TraceSink } from './trace/trace.js';
 export { Vmm } from './lab/vmm.js';
 export type { VmmStartOptions } from './lab/vmm.js';
 export { QmpClient, QmpReplyError } from './client/qmp/client.js';
-export type { MigrationInfo, QmpCommandTypes, QmpEvent } from './client/qmp/client.js';
+export type { MigrationInfo, MigrationStatus, QmpCommandTypes, QmpEvent } from './client/qmp/client.js';

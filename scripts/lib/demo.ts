@@ -2,16 +2,16 @@
  * The story that scripts/demo tells, with two `mdevsim vmm`, or with --qemu two stock QEMUs. The VMMs, bash, the file system and
  * the eventfds are real; only the machine is ours.
  */
-import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Lab } from '../../src/index.js';
-import type { LabDevice } from '../../src/index.js';
+import type { LabDevice, QmpClient } from '../../src/index.js';
+import { Child } from '../../test/e2e/child.js';
 import { DeadlineError, until, within } from '../../test/e2e/deadline.js';
-import { Qmp } from '../../test/e2e/qmp.js';
+import { connectMonitor } from '../../test/e2e/monitor.js';
 import { RootShell } from './demo-shell.js';
 
 const ROOT = join(import.meta.dirname, '../..');
@@ -24,6 +24,8 @@ const STATE_SIZE = 32 << 20;
 const DIRTY_RATE = 64 << 20;
 /** Bytes per second. */
 const BANDWIDTH = 16 << 20;
+/** ms; an emulated machine is slow. */
+const MIGRATION_LIMIT = 60_000;
 const WITH_QEMU = process.argv.includes('--qemu');
 /** How long the migration is watched, ms; emulated, QEMU needs longer to get anywhere. */
 const WATCH = WITH_QEMU ? 1000 : 300;
@@ -33,8 +35,6 @@ const say = (text: string): void => console.log(`${((performance.now() - start) 
 const sub = (text: string): void => console.log(`             ${text}`);
 
 const children: ChildProcess[] = [];
-
-interface Machine { readonly child: ChildProcess; readonly connect: () => Promise<Qmp> }
 
 /** What `mdevsim run` starts, or `mdevsim vmm`, with an incoming migration or none. */
 function command(lab: Lab, socket: string, uuid: string, incoming: string | undefined): string[] {
@@ -49,16 +49,12 @@ function command(lab: Lab, socket: string, uuid: string, incoming: string | unde
   ];
 }
 
-function startMachine(scratch: string, lab: Lab, name: string, uuid: string, incoming?: string): Machine {
+/** Starts a VMM, and resolves with its monitor. */
+function startMachine(scratch: string, lab: Lab, name: string, uuid: string, incoming?: string): Promise<QmpClient> {
   const socket = join(scratch, `${name}.qmp`);
-  const argv = [...MDEVSIM, ...command(lab, socket, uuid, incoming)];
-  const child = spawn(argv[0] ?? '', argv.slice(1), { stdio: ['ignore', 'ignore', 'pipe'] });
-  children.push(child);
-  let output = '';
-  let alive = true;
-  child.stderr?.on('data', (data: Buffer) => { output += data.toString(); });
-  child.once('exit', () => { alive = false; });
-  return { child, connect: () => Qmp.connect(socket, 30, () => alive, () => output) };
+  const child = new Child(name, [...MDEVSIM, ...command(lab, socket, uuid, incoming)]);
+  children.push(child.process);
+  return connectMonitor(socket, child);
 }
 
 /** Counts what happens to one device while the story goes on. */
@@ -99,7 +95,7 @@ async function eventfdStory(lab: Lab, group: number, echo: (value: number) => Pr
 }
 
 /** The VMM's own ear is at the eventfd: a block becomes a migration blocker. */
-async function blockerStory(vmm: Qmp, incoming: string, echo: (value: number) => Promise<unknown>): Promise<void> {
+async function blockerStory(vmm: QmpClient, incoming: string, echo: (value: number) => Promise<unknown>): Promise<void> {
   say('before the migration a block is accepted, and the VMM hears of it by its eventfd');
   const reasons = async (): Promise<readonly string[]> => (await vmm.execute('query-migrate'))['blocked-reasons'] ?? [];
   for (const value of [1, 1]) await echo(value);
@@ -137,21 +133,21 @@ async function story(scratch: string, labDir: string): Promise<void> {
 
     say(`two ${WITH_QEMU ? 'unmodified QEMUs' : 'VMMs'} start, each with one of the devices as vfio-pci`);
     const incoming = `unix:${join(scratch, 'migration')}`;
-    const from = startMachine(scratch, lab, 'source', SOURCE_UUID);
-    const to = startMachine(scratch, lab, 'target', TARGET_UUID, incoming);
-    const [qemu, peer] = await Promise.all([from.connect(), to.connect()]);
-    const { qemu: { major, minor } } = await qemu.execute('query-version');
+    const [vmm, peer] = await Promise.all([
+      startMachine(scratch, lab, 'source', SOURCE_UUID), startMachine(scratch, lab, 'target', TARGET_UUID, incoming),
+    ]);
+    const { qemu: { major, minor } } = await vmm.execute('query-version');
     say(`${WITH_QEMU ? `QEMU ${major}.${minor} runs` : 'they run'}; the devices are ${source.migrationState} and ${target.migrationState}`);
 
     if (WITH_QEMU) {
       say('before the migration a block is accepted (and taken back)');
       for (const value of [1, 0]) await echo(value);
     } else {
-      await blockerStory(qemu, incoming, echo);
+      await blockerStory(vmm, incoming, echo);
     }
 
-    await qemu.execute('migrate-set-capabilities', { capabilities: [{ capability: 'events', state: true }] });
-    await qemu.execute('migrate-set-parameters', { 'max-bandwidth': BANDWIDTH, 'downtime-limit': 300 });
+    await vmm.execute('migrate-set-capabilities', { capabilities: [{ capability: 'events', state: true }] });
+    await vmm.execute('migrate-set-parameters', { 'max-bandwidth': BANDWIDTH, 'downtime-limit': 300 });
     observer.states.length = 0;
     const enters = (device: string, state: string): Promise<unknown> =>
       lab.next('state', (event) => event.uuid === device && event.to === state, AbortSignal.timeout(60_000));
@@ -159,21 +155,20 @@ async function story(scratch: string, labDir: string): Promise<void> {
     const resumed = enters(TARGET_UUID, 'RUNNING');
     saving.catch(() => undefined);
     resumed.catch(() => undefined);
-    await qemu.execute('migrate', { uri: incoming });
+    await vmm.execute('migrate', { uri: incoming });
     await saving;
     const began = performance.now();
     say(`the migration has begun: the source's device is in ${source.migrationState}`);
     const during = await echo(1);
-    say(`query-migrate says: ${(await qemu.execute('query-migrate')).status}`);
+    say(`query-migrate says: ${(await vmm.execute('query-migrate')).status}`);
     if (during === 0) throw new Error('the block should have failed');
     await sleep(WATCH);
     say(`${observer.bytes} device bytes were read so far; now the migration may use all bandwidth, so that it can end`);
     await source.fault('dirty_rate', 0);
-    await qemu.execute('migrate-set-parameters', { 'max-bandwidth': 0, 'downtime-limit': 2000 });
+    await vmm.execute('migrate-set-parameters', { 'max-bandwidth': 0, 'downtime-limit': 2000 });
 
-    const end = await qemu.event(60, 'the end of the migration', ({ event, data }) =>
-      event === 'MIGRATION' && ['completed', 'failed'].includes(String(data['status'])));
-    const info = await qemu.execute('query-migrate');
+    const end = await vmm.status(['completed', 'failed'], 0, MIGRATION_LIMIT);
+    const info = await vmm.execute('query-migrate');
     say(`the migration ${String(end.data['status'])} after ${((performance.now() - began) / 1000).toFixed(2)} s`);
     if (info.status !== 'completed') throw new Error(info['error-desc'] ?? 'the migration failed');
     await resumed;
@@ -184,7 +179,7 @@ async function story(scratch: string, labDir: string): Promise<void> {
     say('after it a block is accepted again');
     await echo(1);
     say(`blocker interrupts signalled in all: ${observer.signals} on the source, ${other.signals} on the target`);
-    for (const qmp of [qemu, peer]) {
+    for (const qmp of [vmm, peer]) {
       await qmp.execute('quit').catch(() => undefined);
       qmp.close();
     }

@@ -103,7 +103,7 @@ export class Vmm {
 
   /** What VFIO_MIGRATION events named, in order; for devices with migration-events=on. */
   get deviceStates(): readonly unknown[] {
-    return this.qmp.events.filter(({ event }) => event === 'VFIO_MIGRATION').map(({ data }) => data['device-state']);
+    return this.qmp.eventValues('VFIO_MIGRATION', 'device-state');
   }
 
   /** The outgoing migration's end. Rejects where it did not complete. */

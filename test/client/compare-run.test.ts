@@ -21,7 +21,7 @@ compareScenarios('without failures', [
       const source = await run.start(SOURCE);
       await source.running();
       await source.qmp.execute('system_reset');
-      await source.qmp.event(10, 'RESET', ({ event }) => event === 'RESET');
+      await source.qmp.event(({ event }) => event === 'RESET', { what: 'RESET' });
     },
   },
   {

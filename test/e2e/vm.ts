@@ -1,10 +1,10 @@
 /** Vm: one unmodified QEMU under `mdevsim run`, with one of the lab's devices. */
 import { join } from 'node:path';
+import type { MigrationInfo, MigrationStatus, QmpClient, QmpEvent } from '../../src/client/qmp/client.js';
 import { Child, MDEVSIM } from './child.js';
 import { until } from './deadline.js';
+import { connectMonitor } from './monitor.js';
 import type { TestLab } from './lab.js';
-import { Qmp } from './qmp.js';
-import type { MigrationInfo, MigrationStatus, QmpEvent } from './qmp.js';
 
 export const QEMU = process.env['MDEVSIM_TEST_QEMU'] ?? 'qemu-system-x86_64';
 const FINAL: readonly MigrationStatus[] = ['completed', 'failed', 'cancelled'];
@@ -27,7 +27,7 @@ export class Vm {
   readonly child: Child;
   readonly #lab: TestLab;
   readonly #name: string;
-  #qmp: Qmp | undefined;
+  #qmp: QmpClient | undefined;
 
   constructor(lab: TestLab, options: VmOptions) {
     this.#lab = lab;
@@ -46,7 +46,7 @@ export class Vm {
     this.child = new Child(`QEMU ${this.#name} (${options.via})`, argv);
   }
 
-  get qmp(): Qmp {
+  get qmp(): QmpClient {
     if (this.#qmp === undefined) throw new Error(`${this.#name} is not ready`);
     return this.#qmp;
   }
@@ -56,7 +56,7 @@ export class Vm {
   }
 
   async ready(): Promise<void> {
-    this.#qmp = await Qmp.connect(this.#socket('qmp'), 30, () => this.child.running, () => this.child.output);
+    this.#qmp = await connectMonitor(this.#socket('qmp'), this.child);
     await this.#qmp.execute('migrate-set-capabilities', { capabilities: [{ capability: 'events', state: true }] });
   }
 
@@ -97,7 +97,7 @@ export class Vm {
     const info = await this.reached('completed');
     // QEMU says RESUME before it starts the devices.
     const isRunning = ({ event, data }: QmpEvent): boolean => event === 'VFIO_MIGRATION' && data['device-state'] === 'running';
-    await target.qmp.event(20, 'the target device to run', isRunning);
+    await target.qmp.event(isRunning, { what: 'the target device to run' });
     return info;
   }
 

@@ -5,9 +5,13 @@
  */
 import { createConnection } from 'node:net';
 import type { Socket } from 'node:net';
+import type { MigrationStatus as OwnMigrationStatus } from '../migration/state.js';
+
+/** `failing` is QEMU 11's. */
+export type MigrationStatus = OwnMigrationStatus | 'failing';
 
 export interface MigrationInfo {
-  readonly 'status'?: string;
+  readonly 'status'?: MigrationStatus;
   readonly 'error-desc'?: string;
   readonly 'blocked-reasons'?: readonly string[];
   /** Bytes of device state. */
@@ -41,6 +45,8 @@ export interface QmpCommandTypes {
   'device_add': { args: Readonly<Record<string, string | boolean>>; result: Nothing };
   'device_del': { args: { readonly id: string }; result: Nothing };
   'qom-get': { args: { readonly path: string; readonly property: string }; result: unknown };
+  /** QEMU's only. */
+  'human-monitor-command': { args: { readonly 'command-line': string }; result: string };
   'x-mdevsim-break': { args: { readonly step: string; readonly enable?: boolean }; result: Nothing };
   'x-mdevsim-guest-load': {
     args: undefined; result: { readonly pages: number; readonly sent: number; readonly received: number; readonly errors: number };
@@ -113,7 +119,12 @@ export class QmpClient {
       });
     });
     const client = new QmpClient(socket);
-    await client.#send('qmp_capabilities', undefined);
+    try {
+      await client.#send('qmp_capabilities', undefined);
+    } catch (error) {
+      client.close();
+      throw error;
+    }
     return client;
   }
 
@@ -148,10 +159,15 @@ export class QmpClient {
     return this.#within(patience, what, found);
   }
 
+  /** One member of all events of a kind, in order: what states VFIO_MIGRATION named. */
+  eventValues(name: string, member: string): readonly unknown[] {
+    return this.events.filter(({ event }) => event === name).map(({ data }) => data[member]);
+  }
+
   /** The event MIGRATION with one of these statuses; needs the capability `events`. */
-  status(statuses: readonly string[], after = 0): Promise<QmpEvent> {
-    const matches = ({ event, data }: QmpEvent): boolean => event === 'MIGRATION' && statuses.includes(String(data['status']));
-    return this.event(matches, { after, what: `the migration to be ${statuses.join(' or ')}` });
+  status(statuses: readonly MigrationStatus[], after = 0, patience = PATIENCE): Promise<QmpEvent> {
+    const matches = ({ event, data }: QmpEvent): boolean => event === 'MIGRATION' && statuses.some((status) => status === data['status']);
+    return this.event(matches, { after, patience, what: `the migration to be ${statuses.join(' or ')}` });
   }
 
   close(): void {
@@ -161,10 +177,8 @@ export class QmpClient {
 
   #send(command: string, args: object | undefined): Promise<unknown> {
     const id = this.#next++;
-    const answer = new Promise<unknown>((resolve, reject) => {
-      if (this.#closed) reject(new Error('the connection is closed'));
-      this.#pending.set(id, { resolve, reject });
-    });
+    if (this.#closed) return Promise.reject(new Error('the connection is closed'));
+    const answer = new Promise<unknown>((resolve, reject) => void this.#pending.set(id, { resolve, reject }));
     this.#socket.write(`${JSON.stringify({ execute: command, id, ...(args === undefined ? {} : { arguments: args }) })}\n`);
     return this.#within(PATIENCE, `the reply to ${command}`, answer);
   }

@@ -1,11 +1,11 @@
 /** One machine with one device: stock QEMU or `mdevsim vmm`, started and spoken to alike. */
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import type { MigrationInfo, MigrationStatus, QmpClient } from '../../../src/client/qmp/client.js';
 import { Child, MDEVSIM } from '../../e2e/child.js';
 import { until } from '../../e2e/deadline.js';
 import type { TestLab } from '../../e2e/lab.js';
-import type { MigrationInfo, MigrationStatus } from '../../e2e/qmp.js';
-import { Qmp } from '../../e2e/qmp.js';
+import { connectMonitor } from '../../e2e/monitor.js';
 import { QEMU } from '../../e2e/vm.js';
 
 export type Kind = 'qemu' | 'vmm';
@@ -34,7 +34,7 @@ export class Machine {
   readonly child: Child;
   readonly #name: string;
   readonly #lab: TestLab;
-  #qmp: Qmp | undefined;
+  #qmp: QmpClient | undefined;
 
   constructor(lab: TestLab, kind: Kind, uuid: string, options: MachineOptions) {
     this.kind = kind;
@@ -48,13 +48,13 @@ export class Machine {
   get uri(): string {
     return `unix:${this.#socket('migration')}`;
   }
-  get qmp(): Qmp {
+  get qmp(): QmpClient {
     if (this.#qmp === undefined) throw new Error(`${this.#name} is not ready`);
     return this.#qmp;
   }
 
   async ready(): Promise<void> {
-    this.#qmp = await Qmp.connect(this.#socket('qmp'), 30, () => this.child.running, () => this.child.output);
+    this.#qmp = await connectMonitor(this.#socket('qmp'), this.child);
     await this.#qmp.execute('migrate-set-capabilities', { capabilities: [{ capability: 'events', state: true }] });
     await this.#qmp.execute('migrate-set-parameters', { 'max-bandwidth': 0, 'downtime-limit': 2000 });
   }
