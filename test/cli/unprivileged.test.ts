@@ -1,37 +1,16 @@
 /** The program as an ordinary user: root of a user namespace for `run`, fusermount3 for `mount`. */
 import assert from 'node:assert/strict';
-import { spawn, spawnSync } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { chmodSync, chownSync, existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { MDEVSIM, shell } from './mdevsim.js';
+import { AS_NOBODY, asNobody, NOBODY, whyNotNobody } from './nobody.js';
 
-const NOBODY = 65534;
 const UUID = '83b8f4f2-509f-382f-3c1e-e6bfe0fa1001';
-const AS_NOBODY = ['setpriv', '--reuid', String(NOBODY), '--regid', String(NOBODY), '--clear-groups', 'env', 'HOME=/nonexistent'];
 
-function asNobody(argv: readonly string[]): { status: number | null; stdout: string; stderr: string } {
-  const [file = '', ...args] = [...AS_NOBODY, ...argv];
-  const options = { encoding: 'utf8', timeout: 30_000, killSignal: 'SIGKILL', cwd: '/' } as const;
-  const { status, stdout, stderr } = spawnSync(file, args, options);
-  return { status, stdout, stderr };
-}
-
-function why(): string | false {
-  if (process.getuid?.() !== 0) return 'needs root, to become nobody';
-  if (shell('command -v setpriv unshare').status !== 0) return 'needs setpriv and unshare (util-linux)';
-  if (asNobody([...MDEVSIM, '--version']).status !== 0) return 'nobody cannot read this checkout or run this node';
-  if (asNobody(['test', '-w', '/dev/fuse']).status !== 0) return 'nobody may not open /dev/fuse';
-  return false;
-}
-
-const reason = why();
-const noNamespaces = reason === false && asNobody(['unshare', '-Urm', 'true']).status !== 0
-  ? 'this machine does not allow unprivileged user namespaces' : false;
-const noFusermount = reason === false && shell('command -v fusermount3').status !== 0 ? 'needs fusermount3' : false;
-
-describe('mdevsim run as nobody', { skip: reason === false ? noNamespaces : reason }, () => {
+describe('mdevsim run as nobody', { skip: whyNotNobody('namespaces') }, () => {
   const run = (script: string, ...options: string[]): ReturnType<typeof asNobody> =>
     asNobody([...MDEVSIM, 'run', ...options, '--', 'sh', '-c', script]);
 
@@ -62,7 +41,7 @@ describe('mdevsim run as nobody', { skip: reason === false ? noNamespaces : reas
   });
 });
 
-describe('mdevsim mount as nobody', { skip: reason === false ? noFusermount : reason }, () => {
+describe('mdevsim mount as nobody', { skip: whyNotNobody('fusermount3') }, () => {
   it('mounts through fusermount3, for itself only', async () => {
     const dir = mkdtempSync(join(tmpdir(), 'mdevsim-nobody-'));
     chownSync(dir, NOBODY, NOBODY);
