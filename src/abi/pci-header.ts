@@ -34,3 +34,5 @@ export const pci_header_type0 = struct('pci_header_type0', {
 
 /** Class 07 00, "communication controller, serial". Source: include/linux/pci_ids.h. */
 export const PCI_CLASS_COMMUNICATION_SERIAL = 0x0700;
+/** Class 03 00, "display controller, VGA compatible". Source: include/linux/pci_ids.h. */
+export const PCI_CLASS_DISPLAY_VGA = 0x0300;

@@ -1,6 +1,8 @@
 /** The drivers there are: one row each. A new driver is a folder beside this file and a row here. */
 import type { BlockerPolicyName } from '../blocker/policy.js';
 import type { MdevDriver } from '../mdev/driver.js';
+import { createGvtDriver } from './gvt/index.js';
+import { parseGvtOptions } from './gvt/options.js';
 import { createMttyDriver } from './mtty/index.js';
 import { createVfioApDriver } from './vfio-ap/index.js';
 import { parseVfioApOptions } from './vfio-ap/options.js';
@@ -23,6 +25,7 @@ const DRIVERS: Readonly<Record<string, (options: DriverOptions) => MdevDriver>> 
     if (unknown !== undefined) throw new RangeError(`driver mtty has no option '${unknown}'`);
     return createMttyDriver(options);
   },
+  gvt: ({ own = {}, ...options }) => createGvtDriver({ ...options, ...parseGvtOptions(own) }),
   vfio_ap: ({ own = {}, ...options }) => createVfioApDriver({ ...options, ...parseVfioApOptions(own) }),
 };
 

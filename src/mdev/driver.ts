@@ -67,5 +67,7 @@ export interface MdevDriver {
   readonly parentClass?: string;
   /** Extra groups of the parent device. */
   readonly parentGroups?: readonly AttributeGroup[];
+  /** What a parent's uevents have besides what every device has; `name` is the parent's. */
+  parentVariables?(name: string): readonly string[];
   createParent(n: number): MdevParentOps;
 }

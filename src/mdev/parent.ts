@@ -51,6 +51,10 @@ export class MdevParent extends Device {
     return this.bound?.name;
   }
 
+  override ueventVariables(): readonly string[] {
+    return [...super.ueventVariables(), ...this.#declared.parentVariables?.(this.name) ?? []];
+  }
+
   override sources(): ChildSource[] {
     const groups = this.#declared.parentGroups ?? [];
     return [

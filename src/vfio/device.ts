@@ -3,6 +3,7 @@
  * vfio_migration_ops.
  */
 import type { Awaitable, FileRequest, OpenFile } from '../kernfs/file.js';
+import type { Type1 } from './type1.js';
 
 export interface VfioRegion {
   /** VFIO_REGION_INFO_FLAG_* */
@@ -23,6 +24,13 @@ export interface DmaSpace {
   read(iova: bigint, length: number): Uint8Array;
   /** Throws EFAULT where not mapped for device writes. Marks every touched page dirty in all running logs. */
   write(iova: bigint, data: Uint8Array): void;
+  /** From now on marks in `log` too what is written; returns what ends that. */
+  keepLog(log: WriteLog): () => void;
+}
+
+/** Takes ranges in bytes. */
+export interface WriteLog {
+  mark(iova: bigint, length: bigint): void;
 }
 
 /** vfio_migration_ops. The state machine (arcs, data files) is vfio/migration.ts; a driver supplies the device's part. */
@@ -43,6 +51,8 @@ export interface VfioDeviceOps {
   /** `vfio-pci`, `vfio-ap`: struct vfio_device_ops.name is not this; it is the mdev type's device_api. */
   readonly deviceApi: string;
   readonly migration?: VfioMigrationOps | undefined;
+  /** False: it migrates by an older protocol, and has none of the migration features (VFIO_DEVICE_FEATURE_MIG...). */
+  readonly migrationFeatures?: boolean | undefined;
   /**
    * True: the device has VFIO_DEVICE_FEATURE_DMA_LOGGING_*. VFIO keeps the log (vfio/dma-logging.ts) from what the driver writes
    * through DmaSpace.write(), so a driver has nothing to do for it.
@@ -59,6 +69,11 @@ export interface VfioDeviceOps {
   ioctl(request: FileRequest, command: number, argument: bigint): Awaitable<number>;
   /** VFIO_DEVICE_FEATURE numbers beyond the standard table (private range); undefined where the driver has none. */
   readonly features?: readonly VfioFeature[] | undefined;
+  /**
+   * A type1 container is now what the device, at its first open, reaches memory through; returns what undoes it. For a protocol
+   * that asks something of the container too.
+   */
+  attachContainer?(iommu: Type1): () => void;
   /** Asked to give the device up (mdev removal while open); `count` grows from 0. */
   request?(count: number): void;
 }

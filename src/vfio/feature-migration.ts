@@ -9,6 +9,7 @@ import {
   VFIO_DEVICE_FEATURE_SET, vfio_device_feature_mig_data_size, vfio_device_feature_mig_state, vfio_device_feature_migration,
 } from '../abi/vfio.js';
 import type { Awaitable, FileRequest, OpenFile } from '../kernfs/file.js';
+import type { VfioDevice } from './core.js';
 import type { VfioFeature, VfioMigrationOps } from './device.js';
 import { madeOnce } from './feature-row.js';
 import type { FeatureRow } from './feature-row.js';
@@ -109,11 +110,13 @@ function then<T, R>(value: Awaitable<T>, next: (value: T) => R): Awaitable<R> {
   return value instanceof Promise ? value.then(next) : next(value);
 }
 
-const ofMigration = (make: (ops: VfioMigrationOps) => VfioFeature): FeatureRow => madeOnce((device) => device.ops.migration, make);
+const migrationOf = ({ ops }: VfioDevice): VfioMigrationOps | undefined =>
+  (ops.migrationFeatures === false ? undefined : ops.migration);
+const ofMigration = (make: (ops: VfioMigrationOps) => VfioFeature): FeatureRow => madeOnce(migrationOf, make);
 
 export const MIGRATION_FEATURES: readonly (readonly [number, FeatureRow])[] = [
   [VFIO_DEVICE_FEATURE_MIGRATION, ofMigration(migration)],
   [VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE, ofMigration(migrationState)],
   [VFIO_DEVICE_FEATURE_MIG_DATA_SIZE, ofMigration(migrationDataSize)],
-  [VFIO_DEVICE_FEATURE_MIG_PRECOPY_INFOv2, ({ ops, profile }) => profile.precopyInfoV2 && ops.migration !== undefined ? precopyInfo2 : undefined],
+  [VFIO_DEVICE_FEATURE_MIG_PRECOPY_INFOv2, (device) => device.profile.precopyInfoV2 && migrationOf(device) !== undefined ? precopyInfo2 : undefined],
 ];

@@ -6,8 +6,9 @@ import { Errno } from '../abi/errno.js';
 import { decodeRecord, generated_record, isGenerated, mayBeRecord } from './generated-state.js';
 
 export interface LoaderSetup {
-  /** Bytes of the driver's state, header included. */
+  /** Bytes of the driver's state, header included; the most where it varies. */
   readonly stateSize: number;
+  readonly varies?: boolean;
   /** Bytes of the header; less than stateSize, or all of it. */
   readonly headerSize: number;
   /** Called once, when the last header byte is there. Throws the errno of that write; the bytes count all the same. */
@@ -72,8 +73,9 @@ export class StreamLoader implements StateLoader {
   /** The whole driver state. Throws EINVAL while bytes are missing; more may be written then. */
   finish(): Uint8Array {
     const { filled, left, pending } = this.#progress;
-    if (filled < this.#setup.stateSize || left > 0 || pending.length > 0) throw new Errno('EINVAL');
-    return this.#state.slice();
+    const { stateSize, headerSize, varies = false } = this.#setup;
+    if (filled < (varies ? headerSize : stateSize) || left > 0 || pending.length > 0) throw new Errno('EINVAL');
+    return this.#state.slice(0, filled);
   }
 
   /** Consumes the front of `data` and returns the rest. */

@@ -50,6 +50,11 @@ export class StreamSource {
     return this.#complete;
   }
 
+  /** Bytes that are queued: from finish() on, all that is left. */
+  get remaining(): number {
+    return this.#queue.reduce((sum, segment) => sum + lengthOf(segment), 0);
+  }
+
   /** struct vfio_precopy_info.initial_bytes */
   get initialBytes(): number {
     return this.#initial;
@@ -58,8 +63,13 @@ export class StreamSource {
   /** struct vfio_precopy_info.dirty_bytes: queued records and what changed since. */
   get dirtyBytes(): number {
     if (this.#generated.dirtyRate === 0) return 0;
-    const queued = this.#queue.reduce((sum, segment) => sum + lengthOf(segment), 0) - this.#initial;
-    return queued + this.#currentDirty();
+    return this.remaining - this.#initial + this.#currentDirty();
+  }
+
+  /** Bytes that can be read now without waiting for more to change. */
+  get pendingBytes(): number {
+    if (!this.#complete) return this.initialBytes + this.dirtyBytes;
+    return this.#queue.reduce((sum, segment) => sum + lengthOf(segment), 0);
   }
 
   /** Entry to STOP_COPY: `body` is the driver's state after the header, taken now. */

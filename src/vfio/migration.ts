@@ -12,6 +12,7 @@ import {
 } from '../abi/vfio.js';
 import type { Awaitable, FileRequest, OpenFile } from '../kernfs/file.js';
 import type { VfioMigrationOps } from './device.js';
+import { generated_record } from './generated-state.js';
 import { isSaving, isStateSupported, statePath } from './migration-arcs.js';
 import { ALL_MIGRATION_FEATURES } from './migration-features.js';
 import { ResumingFile, SavingFile } from './migration-file.js';
@@ -26,6 +27,8 @@ import { StreamSource } from './migration-source.js';
 export interface MigratableDevice {
   /** Bytes of the state as it is now. A stream that is loaded has as many as there are when RESUMING begins. */
   readonly stateSize: number;
+  /** Where the size varies: the most that a stream can have. Then load() itself throws EINVAL for one that was cut. */
+  readonly largestState?: number;
   /** The state's first bytes, which PRE_COPY offers (initial_bytes) and which identify a stream. May be empty. */
   header(): Uint8Array;
   /** Throws the errno for a stream that isn't for this device; `header` is as long as header() is. */
@@ -94,6 +97,13 @@ export class MigrationMachine implements VfioMigrationOps {
 
   getState(): number {
     return this.#state;
+  }
+
+  /** The most bytes that a stream without PRE_COPY can have: state, and records of generated state. Nobody hears of it. */
+  get largestStream(): number {
+    const { stateSize, largestState = stateSize } = this.#device;
+    const generated = this.#generatedSize();
+    return largestState + (generated === 0 ? 0 : generated + 2 * generated_record.size);
   }
 
   dataSize(): bigint {
@@ -227,10 +237,11 @@ export class MigrationMachine implements VfioMigrationOps {
   }
 
   #beginResuming(): ResumingFile {
-    const { stateSize } = this.#device;
+    const { stateSize, largestState } = this.#device;
     const headerSize = this.#device.header().length;
     const checkHeader = (header: Uint8Array): void => this.#device.checkHeader(header);
-    const loader = this.#device.loader?.() ?? new StreamLoader({ stateSize, headerSize, checkHeader });
+    const setup = { stateSize: largestState ?? stateSize, varies: largestState !== undefined, headerSize, checkHeader };
+    const loader = this.#device.loader?.() ?? new StreamLoader(setup);
     return (this.#resuming = new ResumingFile(loader, this.#limit('resuming')));
   }
 

@@ -50,6 +50,6 @@ test('a card has the sample attribute and migration_block, whose change is notif
 });
 
 test('createDriver() rejects an unknown name with a sentence', () => {
-  assert.deepEqual(DRIVER_NAMES, ['mtty', 'vfio_ap']);
-  assert.throws(() => createDriver('nope'), /unknown driver 'nope': use mtty, vfio_ap/);
+  assert.deepEqual(DRIVER_NAMES, ['mtty', 'gvt', 'vfio_ap']);
+  assert.throws(() => createDriver('nope'), /unknown driver 'nope': use mtty, gvt, vfio_ap/);
 });

@@ -1,12 +1,12 @@
 /** What is on an mtty card: two ports, whatever its type says, configuration space, and its interrupts. */
 import { BlockerIrq } from '../../blocker/irq.js';
+import { PciInterrupts } from '../../vfio/pci-interrupts.js';
 import { ConfigSpace } from './config-space.js';
-import { CardInterrupts } from './irqs.js';
 import { Uart } from './uart.js';
 
 export class Card {
   readonly config: ConfigSpace;
-  readonly interrupts = new CardInterrupts();
+  readonly interrupts = new PciInterrupts();
   /** The lab's own: migration_block has changed. */
   readonly blockerIrq = new BlockerIrq();
   readonly ports: readonly [Uart, Uart] = [new Uart(this.interrupts), new Uart(this.interrupts)];

@@ -20,8 +20,8 @@ import { ioctlTable } from '../../vfio/ioctl.js';
 import { copyIrqSet } from '../../vfio/irqs.js';
 import { MigrationMachine } from '../../vfio/migration.js';
 import type { MigratableDevice } from '../../vfio/migration.js';
+import { PCI_IRQS } from '../../vfio/pci-interrupts.js';
 import { Card } from './card.js';
-import { CARD_IRQS } from './irqs.js';
 import { readRegions, regionInfo, writeRegions } from './regions.js';
 import { checkHeader, encodeHeader, encodePorts, loadPorts, streamSize } from './stream.js';
 import type { Uart } from './uart.js';
@@ -169,4 +169,4 @@ const IOCTLS = ioctlTable<MttyDevice>([
   [VFIO_DEVICE_RESET, 'VFIO_DEVICE_RESET', (device) => device.reset()],
 ]);
 
-const irqInfo = (index: number): VfioIrq | undefined => index === MIGRATION_BLOCK_IRQ_INDEX ? BLOCKER_IRQ : CARD_IRQS.get(index);
+const irqInfo = (index: number): VfioIrq | undefined => index === MIGRATION_BLOCK_IRQ_INDEX ? BLOCKER_IRQ : PCI_IRQS.get(index);

@@ -8,12 +8,10 @@ import {
   VFIO_PCI_NUM_REGIONS, VFIO_REGION_INFO_FLAG_READ, VFIO_REGION_INFO_FLAG_WRITE,
 } from '../../abi/vfio.js';
 import type { VfioRegion } from '../../vfio/device.js';
+import { regionOffset, splitPosition } from '../../vfio/pci-regions.js';
 import type { ConfigSpace } from './config-space.js';
 import { CONFIG_SPACE_SIZE, IO_BAR_SIZE } from './config-space.js';
 import type { Uart } from './uart.js';
-
-/** Regions are this far apart in the device file: offset = index * 2^40 + offset within the region. */
-export const REGION_STRIDE = 2 ** 40;
 
 /** The driver keeps the offset within a BAR, and that of a config write, in 16 bits. */
 const OFFSET_LIMIT = 0x10000;
@@ -22,7 +20,7 @@ const OFFSET_LIMIT = 0x10000;
 export function regionInfo(index: number, ports: number): (VfioRegion & { readonly offset: bigint }) | undefined {
   if (index >= VFIO_PCI_NUM_REGIONS) return undefined;
   const flags = VFIO_REGION_INFO_FLAG_READ | VFIO_REGION_INFO_FLAG_WRITE;
-  return { flags, size: BigInt(regionSize(index, ports)), offset: BigInt(index * REGION_STRIDE) };
+  return { flags, size: BigInt(regionSize(index, ports)), offset: regionOffset(index) };
 }
 
 function regionSize(index: number, ports: number): number {
@@ -65,14 +63,14 @@ export function writeRegions(targets: RegionTargets, position: number, data: Uin
 }
 
 function readOnce(targets: RegionTargets, position: number, out: Uint8Array): void {
-  const [index, offset] = [Math.floor(position / REGION_STRIDE), position % REGION_STRIDE];
+  const [index, offset] = splitPosition(position);
   if (index === VFIO_PCI_CONFIG_REGION_INDEX) out.set(targets.config.read(offset, out.length));
   else if (index <= VFIO_PCI_BAR5_REGION_INDEX) out[0] = targets.ports[index]?.read(offset % OFFSET_LIMIT) ?? 0;
   else throw new Errno('EFAULT', `region ${index} cannot be read`);
 }
 
 function writeOnce(targets: RegionTargets, position: number, data: Uint8Array): void {
-  const [index, offset] = [Math.floor(position / REGION_STRIDE), position % REGION_STRIDE];
+  const [index, offset] = splitPosition(position);
   if (index === VFIO_PCI_CONFIG_REGION_INDEX) targets.config.write(offset % OFFSET_LIMIT, data);
   else if (index <= VFIO_PCI_BAR5_REGION_INDEX) targets.ports[index]?.write(offset % OFFSET_LIMIT, data[0] ?? 0);
   else throw new Errno('EFAULT', `region ${index} cannot be written`);

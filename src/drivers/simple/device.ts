@@ -15,11 +15,10 @@ import { ioctlTable } from '../../vfio/ioctl.js';
 import { copyIrqSet } from '../../vfio/irqs.js';
 import { MigrationMachine } from '../../vfio/migration.js';
 import type { MigratableDevice } from '../../vfio/migration.js';
+import { regionOffset, splitPosition } from '../../vfio/pci-regions.js';
 import type { SimpleDevice, SimpleOptions, SimpleRegion, SimpleState } from './define.js';
 import { guarded } from './guard.js';
 
-/** Regions are this far apart in the device file, as in drivers/vfio/pci. */
-const REGION_STRIDE = 2 ** 40;
 /** The lab's own interrupt index, one past the standard ones: migration_block has changed. */
 const MIGRATION_BLOCK_IRQ_INDEX = VFIO_PCI_NUM_IRQS;
 const NO_IRQ: VfioIrq = { flags: 0, count: 0 };
@@ -94,7 +93,7 @@ export class SimpleVfioDevice implements VfioDeviceOps {
     const region = this.#device.regions?.[index];
     const writable = region !== undefined && 'write' in region;
     const flags = (region === undefined ? 0 : VFIO_REGION_INFO_FLAG_READ) | (writable ? VFIO_REGION_INFO_FLAG_WRITE : 0);
-    return { flags, size: BigInt(region?.size ?? 0), offset: BigInt(index * REGION_STRIDE) };
+    return { flags, size: BigInt(region?.size ?? 0), offset: regionOffset(index) };
   }
 
   irqInfo(index: number): VfioIrq | undefined {
@@ -109,8 +108,8 @@ export class SimpleVfioDevice implements VfioDeviceOps {
   }
 
   #at(position: number, length: number): { readonly region: SimpleRegion; readonly offset: number } {
-    const region = this.#device.regions?.[Math.floor(position / REGION_STRIDE)];
-    const offset = position % REGION_STRIDE;
+    const [index, offset] = splitPosition(position);
+    const region = this.#device.regions?.[index];
     if (region === undefined || offset + length > region.size) throw new Errno('EINVAL', 'outside the regions');
     return { region, offset };
   }

@@ -1,29 +1,28 @@
 /**
- * Interrupts of an mtty card: INTx or MSI, one eventfd, never both. samples/vfio-mdev/mtty.c: mtty_set_irqs(),
+ * Interrupts of an emulated PCI device: INTx or MSI, one eventfd, never both. As samples/vfio-mdev/mtty.c: mtty_set_irqs(),
  * mtty_trigger_interrupt().
  *
- * INTx masks itself when it fires; what would fire while it is masked is lost. An eventfd belongs to the client; the card
+ * INTx masks itself when it fires; what would fire while it is masked is lost. An eventfd belongs to the client; the device
  * holds a copy from SET_IRQS until it is replaced, unset or the device is closed.
  */
-import { Errno } from '../../abi/errno.js';
+import { Errno } from '../abi/errno.js';
 import {
   VFIO_IRQ_INFO_AUTOMASKED, VFIO_IRQ_INFO_EVENTFD, VFIO_IRQ_INFO_MASKABLE, VFIO_IRQ_INFO_NORESIZE, VFIO_IRQ_SET_ACTION_MASK,
   VFIO_IRQ_SET_ACTION_TRIGGER, VFIO_IRQ_SET_ACTION_UNMASK, VFIO_IRQ_SET_DATA_EVENTFD, VFIO_IRQ_SET_DATA_NONE,
   VFIO_PCI_INTX_IRQ_INDEX, VFIO_PCI_MSI_IRQ_INDEX,
-} from '../../abi/vfio.js';
-import type { Caller } from '../../kernfs/caller.js';
-import type { VfioIrq } from '../../vfio/device.js';
-import { EventfdTrigger } from '../../vfio/irqs.js';
-import type { IrqSet } from '../../vfio/irqs.js';
-import type { InterruptSink } from './uart.js';
+} from '../abi/vfio.js';
+import type { Caller } from '../kernfs/caller.js';
+import type { VfioIrq } from './device.js';
+import { EventfdTrigger } from './irqs.js';
+import type { IrqSet } from './irqs.js';
 
-/** What IRQ_INFO says; a card has no other indexes. */
-export const CARD_IRQS: ReadonlyMap<number, VfioIrq> = new Map([
+/** What IRQ_INFO says; there are no other indexes. */
+export const PCI_IRQS: ReadonlyMap<number, VfioIrq> = new Map([
   [VFIO_PCI_INTX_IRQ_INDEX, { flags: VFIO_IRQ_INFO_EVENTFD | VFIO_IRQ_INFO_MASKABLE | VFIO_IRQ_INFO_AUTOMASKED, count: 1 }],
   [VFIO_PCI_MSI_IRQ_INDEX, { flags: VFIO_IRQ_INFO_EVENTFD | VFIO_IRQ_INFO_NORESIZE, count: 1 }],
 ]);
 
-export class CardInterrupts implements InterruptSink {
+export class PciInterrupts {
   readonly #trigger = new EventfdTrigger();
   /** Index of the one that the eventfd is for; meaningless while none is set. */
   #index = VFIO_PCI_INTX_IRQ_INDEX;
@@ -35,9 +34,9 @@ export class CardInterrupts implements InterruptSink {
     this.#masked = this.#index === VFIO_PCI_INTX_IRQ_INDEX;
   }
 
-  /** Throws EINVAL or ENOTTY for what the card can't do. Flags without exactly one action do nothing. */
+  /** Throws EINVAL or ENOTTY for what the device can't do. Flags without exactly one action do nothing. */
   change(caller: Caller, change: IrqSet): void {
-    if (!CARD_IRQS.has(change.index)) throw new Errno('ENOTTY');
+    if (!PCI_IRQS.has(change.index)) throw new Errno('ENOTTY');
     if (change.action === VFIO_IRQ_SET_ACTION_MASK) this.#setMask(change, true);
     else if (change.action === VFIO_IRQ_SET_ACTION_UNMASK) this.#setMask(change, false);
     else if (change.action === VFIO_IRQ_SET_ACTION_TRIGGER) this.#change(caller, change);

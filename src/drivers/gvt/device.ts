@@ -1,0 +1,209 @@
+/**
+ * GvtDevice: a vGPU as VFIO sees it. Lifetime: that of the mdev; registers and migration state survive closing the device, what
+ * belongs to the client (its eventfds, its memory, a program that writes there) does not. Source:
+ * drivers/gpu/drm/i915/gvt/kvmgt.c: intel_vgpu_dev_ops.
+ */
+import { Errno } from '../../abi/errno.js';
+import {
+  VFIO_DEVICE_API_PCI_STRING, VFIO_DEVICE_FLAGS_PCI, VFIO_DEVICE_FLAGS_RESET, VFIO_DEVICE_GET_INFO, VFIO_DEVICE_GET_IRQ_INFO,
+  VFIO_DEVICE_GET_REGION_INFO, VFIO_DEVICE_RESET, VFIO_DEVICE_SET_IRQS, VFIO_DEVICE_STATE_PRE_COPY, VFIO_DEVICE_STATE_RUNNING,
+  VFIO_PCI_NUM_IRQS, VFIO_PCI_NUM_REGIONS,
+} from '../../abi/vfio.js';
+import { MigrationBlocker } from '../../blocker/blocker.js';
+import { BLOCKER_IRQ } from '../../blocker/irq.js';
+import { migrationNoticeFeature } from '../../blocker/notify.js';
+import type { BlockerPolicyName } from '../../blocker/policy.js';
+import { FaultInjector } from '../../fault/faults.js';
+import type { Caller } from '../../kernfs/caller.js';
+import type { Awaitable, FileRequest } from '../../kernfs/file.js';
+import type { DmaSpace, VfioDeviceOps, VfioFeature, VfioIrq } from '../../vfio/device.js';
+import { answerDeviceInfo, answerIrqInfo, answerRegionInfo } from '../../vfio/device-ioctls.js';
+import { ioctlTable } from '../../vfio/ioctl.js';
+import { copyIrqSet } from '../../vfio/irqs.js';
+import { MigrationMachine } from '../../vfio/migration.js';
+import type { MigratableDevice } from '../../vfio/migration.js';
+import { PCI_IRQS } from '../../vfio/pci-interrupts.js';
+import { Card } from './card.js';
+import type { ProtocolName, ProtocolSide } from './protocols.js';
+import { DEFAULT_PROTOCOL, protocolRow } from './protocols.js';
+import { readRegion, regionInfo, writeRegion } from './regions.js';
+import { checkHeader, encodeHeader, encodeState, largestState, loadState, stateSize } from './state.js';
+import type { GvtType } from './types.js';
+
+export interface GvtDeviceOptions {
+  /** How new devices migrate; default v2. */
+  readonly protocol?: ProtocolName | undefined;
+  /** VFIO_MIGRATION_* flags; default all three. */
+  readonly migrationFlags?: number | undefined;
+  /** Default `track`. */
+  readonly blocker?: BlockerPolicyName | undefined;
+}
+
+/** The lab's own interrupt index, one past the standard ones: migration_block has changed. */
+const MIGRATION_BLOCK_IRQ_INDEX = VFIO_PCI_NUM_IRQS;
+const NO_IRQ: VfioIrq = { flags: 0, count: 0 };
+const MIB = 1 << 20;
+
+export class GvtDevice implements VfioDeviceOps, MigratableDevice {
+  readonly deviceApi = VFIO_DEVICE_API_PCI_STRING;
+  readonly migration: MigrationMachine;
+  readonly blocker: MigrationBlocker;
+  readonly faults = new FaultInjector();
+  readonly type: GvtType;
+  #protocol: ProtocolName;
+  #side: ProtocolSide;
+  #open = false;
+  /** Made when somebody touches it: of many devices most are never opened. */
+  #made: Card | undefined;
+
+  /** `blockChanged` is called after migration_block has changed and its interrupt was signalled. */
+  constructor(type: GvtType, options: GvtDeviceOptions, blockChanged?: () => void) {
+    this.type = type;
+    this.blocker = new MigrationBlocker({
+      policy: options.blocker,
+      signal: () => {
+        this.#made?.blockerIrq.signal();
+        blockChanged?.();
+      },
+    });
+    this.migration = new MigrationMachine(this, {
+      hooks: [this.blocker, this.faults, { reset: (_from, to) => this.entered(to) }],
+      precopyEnd: 'ENOMSG',
+      ...(options.migrationFlags === undefined ? {} : { flags: options.migrationFlags }),
+    });
+    this.faults.attach(this.migration);
+    this.#protocol = options.protocol ?? DEFAULT_PROTOCOL;
+    this.#side = protocolRow(this.#protocol).make(this);
+  }
+
+  get card(): Card {
+    return (this.#made ??= new Card(this.apertureSize));
+  }
+  /** Bytes in BAR2. */
+  get apertureSize(): number {
+    return this.type.lowGm * MIB;
+  }
+
+  get protocol(): ProtocolName {
+    return this.#protocol;
+  }
+  /** Throws EBUSY while a client has the device open. */
+  setProtocol(name: ProtocolName): void {
+    if (name === this.#protocol) return;
+    if (this.#open) throw new Errno('EBUSY');
+    this.#protocol = name;
+    this.#side = protocolRow(name).make(this);
+  }
+
+  get migrationFeatures(): boolean {
+    return protocolRow(this.#protocol).features === true;
+  }
+  get dmaLogging(): boolean {
+    return this.migrationFeatures;
+  }
+  /** The lab's own. Made when asked for: most devices never are. */
+  get features(): readonly VfioFeature[] {
+    return [migrationNoticeFeature(this.blocker)];
+  }
+
+  get stateSize(): number {
+    return stateSize(this.card);
+  }
+  get largestState(): number {
+    return largestState(this.card);
+  }
+  header(): Uint8Array {
+    return encodeHeader(this.type.lowGm);
+  }
+  checkHeader(header: Uint8Array): void {
+    checkHeader(header, this.type.lowGm);
+  }
+  save(): Uint8Array {
+    return encodeState(this.card, this.type.lowGm);
+  }
+  load(state: Uint8Array): void {
+    this.checkHeader(state.subarray(0, this.header().length));
+    loadState(this.card, state);
+  }
+
+  /** It can't tell which IOVAs are another device's, so in the P2P states it does no DMA at all. */
+  entered(state: number): void {
+    this.card.dma.allow(state === VFIO_DEVICE_STATE_RUNNING || state === VFIO_DEVICE_STATE_PRE_COPY);
+  }
+
+  openDevice(dma: DmaSpace): void {
+    this.#open = true;
+    this.card.dma.attach(dma);
+  }
+
+  closeDevice(): void {
+    this.#open = false;
+    this.blocker.noticeEnd();
+    this.migration.close();
+    this.#side.close?.();
+    this.card.release();
+  }
+
+  read(request: FileRequest, position: number, length: number): Awaitable<Uint8Array> {
+    return readRegion(this.#regions, request, position, length);
+  }
+
+  write(request: FileRequest, position: number, data: Uint8Array): Awaitable<number> {
+    return writeRegion(this.#regions, request, position, data);
+  }
+
+  ioctl(request: FileRequest, command: number, argument: bigint): Awaitable<number> {
+    const row = IOCTLS.get(command);
+    if (row !== undefined) return row.run(this, request, argument);
+    const result = this.#side.ioctl?.(request, command, argument);
+    if (result === undefined) throw new Errno('ENOTTY');
+    return result;
+  }
+
+  getInfo(caller: Caller, argument: bigint): number {
+    return answerDeviceInfo(caller, argument, {
+      flags: VFIO_DEVICE_FLAGS_PCI | VFIO_DEVICE_FLAGS_RESET | (this.#side.infoFlags ?? 0),
+      num_regions: VFIO_PCI_NUM_REGIONS + (this.#side.regions?.length ?? 0),
+      num_irqs: VFIO_PCI_NUM_IRQS + 1,
+    });
+  }
+
+  getRegionInfo(caller: Caller, argument: bigint): number {
+    return answerRegionInfo(caller, argument, (index) => regionInfo(this.#regions, index));
+  }
+
+  getIrqInfo(caller: Caller, argument: bigint): number {
+    return answerIrqInfo(caller, argument, irqInfo);
+  }
+
+  setIrqs(caller: Caller, argument: bigint): number {
+    const change = copyIrqSet(caller, argument, (index) => irqInfo(index)?.count);
+    if (change.index === MIGRATION_BLOCK_IRQ_INDEX) this.card.blockerIrq.set(caller, change);
+    else this.card.interrupts.change(caller, change);
+    return 0;
+  }
+
+  reset(): number {
+    this.card.reset();
+    this.migration.reset();
+    return 0;
+  }
+
+  get #regions(): { readonly card: Card; readonly apertureSize: number; readonly own: ProtocolSide['regions'] } {
+    return { card: this.card, apertureSize: this.apertureSize, own: this.#side.regions };
+  }
+}
+
+function irqInfo(index: number): VfioIrq | undefined {
+  if (index === MIGRATION_BLOCK_IRQ_INDEX) return BLOCKER_IRQ;
+  return PCI_IRQS.get(index) ?? (index < VFIO_PCI_NUM_IRQS ? NO_IRQ : undefined);
+}
+
+const IOCTLS = ioctlTable<GvtDevice>([
+  [VFIO_DEVICE_GET_INFO, 'VFIO_DEVICE_GET_INFO', (device, { caller }, argument) => device.getInfo(caller, argument)],
+  [VFIO_DEVICE_GET_REGION_INFO, 'VFIO_DEVICE_GET_REGION_INFO',
+    (device, { caller }, argument) => device.getRegionInfo(caller, argument)],
+  [VFIO_DEVICE_GET_IRQ_INFO, 'VFIO_DEVICE_GET_IRQ_INFO', (device, { caller }, argument) => device.getIrqInfo(caller, argument)],
+  [VFIO_DEVICE_SET_IRQS, 'VFIO_DEVICE_SET_IRQS', (device, { caller }, argument) => device.setIrqs(caller, argument)],
+  [VFIO_DEVICE_RESET, 'VFIO_DEVICE_RESET', (device) => device.reset()],
+]);
