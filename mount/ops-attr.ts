@@ -15,8 +15,6 @@ const SETATTR = words(fuse_setattr_in, IN_BODY);
 const PERMISSIONS = 0o7777;
 /** STATX_BASIC_STATS without STATX_BTIME: kernfs has no birth time. Source: include/uapi/linux/stat.h. */
 const STATX_BASIC_STATS = 0x7ff;
-/** Largest offset of a file in sysfs, bytes (MAX_NON_LFS). */
-const MAX_SIZE = 0x7fffffff;
 
 /** Also of removed nodes: fstat on an open file keeps working. */
 export function getattr(session: Session, request: Request): void {
@@ -50,7 +48,7 @@ export function setattr(session: Session, request: Request): void {
   const valid = message.u32(SETATTR.valid);
   if ((valid & FATTR_SIZE) !== 0) {
     if (node instanceof FileNode && node.special) throw new Errno('EINVAL');
-    if (message.u64(SETATTR.size) > MAX_SIZE) throw new Errno('EFBIG');
+    if (message.u64(SETATTR.size) > node.tree.profile.truncateLimit) throw new Errno('EFBIG');
   }
   const changes: Partial<NodeAttributes> = {};
   if ((valid & FATTR_MODE) !== 0) changes.mode = message.u32(SETATTR.mode) & PERMISSIONS;

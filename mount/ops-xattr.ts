@@ -93,9 +93,10 @@ export function getxattr(session: Session, request: Request): void {
   answer(session, request, value);
 }
 
-/** simple_xattr_list(): in descending order of the names. */
+/** simple_xattr_list() */
 export function listxattr(session: Session, request: Request): void {
-  const names = [...(values(session, request)?.keys() ?? [])].sort((a, b) => (a < b ? 1 : -1));
+  const names = [...(values(session, request)?.keys() ?? [])];
+  if (session.node(request.nodeid).tree.profile.xattrOrder === 'by-name') names.sort((a, b) => (a < b ? 1 : -1));
   answer(session, request, Buffer.from(names.map((name) => `${name}\0`).join('')));
 }
 

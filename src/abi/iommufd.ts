@@ -24,6 +24,16 @@ export const IOMMU_HWPT_GET_DIRTY_BITMAP = io(IOMMUFD_TYPE, 0x8c);
 export const IOMMU_HWPT_INVALIDATE = io(IOMMUFD_TYPE, 0x8d);
 export const IOMMU_FAULT_QUEUE_ALLOC = io(IOMMUFD_TYPE, 0x8e);
 
+/** Commands that came after 6.12, with the bytes of their struct that a client must give at least. */
+export const IOMMUFD_NEWER_COMMANDS: readonly { readonly name: string; readonly number: number; readonly minimum: number }[] = [
+  { name: 'IOMMU_IOAS_MAP_FILE', number: io(IOMMUFD_TYPE, 0x8f), minimum: 40 },
+  { name: 'IOMMU_VIOMMU_ALLOC', number: io(IOMMUFD_TYPE, 0x90), minimum: 24 },
+  { name: 'IOMMU_VDEVICE_ALLOC', number: io(IOMMUFD_TYPE, 0x91), minimum: 24 },
+  { name: 'IOMMU_IOAS_CHANGE_PROCESS', number: io(IOMMUFD_TYPE, 0x92), minimum: 8 },
+  { name: 'IOMMU_VEVENTQ_ALLOC', number: io(IOMMUFD_TYPE, 0x93), minimum: 28 },
+  { name: 'IOMMU_HW_QUEUE_ALLOC', number: io(IOMMUFD_TYPE, 0x94), minimum: 40 },
+];
+
 export const iommu_destroy = struct('iommu_destroy', { size: u32, id: u32 });
 
 export const iommu_ioas_alloc = struct('iommu_ioas_alloc', { size: u32, flags: u32, out_ioas_id: u32 });

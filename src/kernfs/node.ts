@@ -94,7 +94,8 @@ export abstract class Node {
   }
 
   stat(): NodeStat {
-    const { ino, mode, nlink, size } = this;
+    const { ino, mode, size } = this;
+    const nlink = this.removed && this.tree.profile.removedLinks === 'none' ? 0 : this.nlink;
     return { ...this.#attributes(), ino, mode, nlink, size, blocks: 0 };
   }
 

@@ -4,6 +4,8 @@
  * Removal is fs/kernfs/dir.c: __kernfs_remove(): the nodes are gone for every new lookup at once; then the operations that
  * still run on them are waited for (kernfs_drain), except those that have broken their active protection.
  */
+import { DEFAULT_PROFILE } from '../abi/kernel-profile.js';
+import type { KernelProfile } from '../abi/kernel-profile.js';
 import { ActiveReferences } from './active.js';
 import { Dir } from './dir.js';
 import type { OpenFunction } from './file-node.js';
@@ -37,9 +39,12 @@ export class Tree {
   /** Replaced by mount. */
   observer: TreeObserver = {};
   readonly active = new ActiveReferences();
+  /** What files of this kernel version do. */
+  readonly profile: KernelProfile;
   #nextIno = 2;
 
-  constructor() {
+  constructor(profile: KernelProfile = DEFAULT_PROFILE) {
+    this.profile = profile;
     this.root = new RootDir(this);
   }
 
@@ -71,6 +76,7 @@ export class Tree {
       parent.dropChild(node);
       for (const each of nodes) each.markRemoved();
       this.observer.detached?.(node, parent);
+      if (this.profile.removedLinks === 'none') for (const each of nodes) this.observer.changed?.(each);
     }
     return this.active.drain(nodes);
   }

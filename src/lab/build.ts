@@ -1,13 +1,15 @@
 /** Composition: the parts of one lab put together. Nothing is mounted yet. */
+import { DEFAULT_KERNEL, KERNEL_PROFILES } from '../abi/kernel-profile.js';
+import type { KernelVersion } from '../abi/kernel-profile.js';
 import { registerMisc } from '../device/misc.js';
 import { Machine } from '../device/machine.js';
 import { createDriver } from '../drivers/index.js';
 import type { DriverOptions } from '../drivers/index.js';
 import type { BlockerPolicyName } from '../blocker/policy.js';
 import { IommufdFile } from '../iommufd/main.js';
+import { Tree } from '../kernfs/tree.js';
 import { MdevCore } from '../mdev/core.js';
 import type { MdevDriver } from '../mdev/driver.js';
-import type { VfioKernel } from '../vfio/kernel-profile.js';
 import { parseMigrationFeatures } from '../vfio/migration-features.js';
 import { Vfio } from '../vfio/registrar.js';
 import type { Report, SetupPath } from './setup.js';
@@ -40,7 +42,7 @@ export interface LabConfiguration {
   /** Policy of new devices. Default `track`. */
   readonly blocker?: BlockerPolicyName;
   /** Whose answers to give where kernel versions differ. Default 6.12. */
-  readonly kernel?: VfioKernel;
+  readonly kernel?: KernelVersion;
   /** VFIO_MIGRATION_* flags of new devices; default all that their driver can do. */
   readonly migrationFlags?: number;
   /** For who runs programs on it: how many slots to open. The lab only tells it on. */
@@ -52,11 +54,12 @@ export interface LabConfiguration {
  * EEXIST for a driver that is named twice. Without `report` it is thrown.
  */
 export function buildMachine(configuration: LabConfiguration, report: Report = thrown): MdevCore {
-  const { drivers = [{ name: 'mtty' }], blocker, kernel, migrationFlags } = configuration;
-  const machine = new Machine();
-  const vfio = new Vfio(kernel === undefined ? {} : { kernel });
+  const { drivers = [{ name: 'mtty' }], blocker, kernel = DEFAULT_KERNEL, migrationFlags } = configuration;
+  const profile = KERNEL_PROFILES[kernel];
+  const machine = new Machine(new Tree(profile));
+  const vfio = new Vfio({ kernel });
   registerMisc(machine, { name: 'vfio', minor: VFIO_MINOR, nodename: 'vfio/vfio', mode: 0o666, open: vfio.openContainer });
-  registerMisc(machine, { name: 'iommu', minor: IOMMU_MINOR, mode: 0o660, open: () => new IommufdFile() });
+  registerMisc(machine, { name: 'iommu', minor: IOMMU_MINOR, mode: 0o660, open: () => new IommufdFile({ profile }) });
   const core = new MdevCore(machine, vfio);
   for (const [index, request] of drivers.entries()) {
     try {

@@ -3,6 +3,7 @@
  * lab was made with is not to be seen elsewhere in its tree, and `mdevsim list --as-config` only knows the tree.
  */
 import { resolve } from 'node:path';
+import { DEFAULT_KERNEL } from '../abi/kernel-profile.js';
 import { LazyDir } from '../device/lazy-dir.js';
 import { GroupSource } from '../device/layout.js';
 import type { MdevCore } from '../mdev/core.js';
@@ -34,7 +35,7 @@ const words = (features: string): readonly string[] => migrationFeatureWords(par
 
 /** `configuration` must have passed buildMachine(). */
 export function settingsOf(configuration: LabConfiguration, xattrs = false): LabSettings {
-  const { kernel = '6.12', blocker = DEFAULT_BLOCKER_POLICY, slots, migrationFlags } = configuration;
+  const { kernel = DEFAULT_KERNEL, blocker = DEFAULT_BLOCKER_POLICY, slots, migrationFlags } = configuration;
   const { drivers = [{ name: 'mtty' }] } = configuration;
   const byDefault = migrationFlags === undefined ? undefined : migrationFeatureWords(migrationFlags);
   return {

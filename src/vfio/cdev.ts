@@ -109,7 +109,7 @@ export class VfioCdevFile extends VfioDeviceFile {
   /** vfio_df_ioctl_attach_pt(): attaching again moves the device over. */
   #attach({ caller }: FileRequest, argument: bigint): number {
     const attach = copyArgument(caller, argument, vfio_device_attach_iommufd_pt, 'pt_id');
-    if (attach.flags !== 0) throw new Errno('EINVAL', 'flags');
+    if (attach.flags !== 0) throw new Errno(this.device.profile.attachFlags, 'flags');
     const { context, device } = this.#boundDevice();
     device.attach(context.objects, attach.pt_id);
     try {
@@ -124,7 +124,7 @@ export class VfioCdevFile extends VfioDeviceFile {
   /** vfio_df_ioctl_detach_pt(): fine when it is attached to nothing. */
   #detach({ caller }: FileRequest, argument: bigint): number {
     const detach = copyArgument(caller, argument, vfio_device_detach_iommufd_pt, 'flags');
-    if (detach.flags !== 0) throw new Errno('EINVAL', 'flags');
+    if (detach.flags !== 0) throw new Errno(this.device.profile.attachFlags, 'flags');
     this.#boundDevice().device.detach();
     return 0;
   }

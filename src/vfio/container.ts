@@ -5,19 +5,19 @@
  * every ioctl but GET_API_VERSION and CHECK_EXTENSION is EINVAL; from then on other ioctls are the IOMMU's.
  */
 import { Errno } from '../abi/errno.js';
+import type { KernelProfile } from '../abi/kernel-profile.js';
 import { VFIO_API_VERSION, VFIO_CHECK_EXTENSION, VFIO_GET_API_VERSION, VFIO_SET_IOMMU } from '../abi/vfio.js';
 import type { Awaitable, FileRequest, OpenFile } from '../kernfs/file.js';
 import { ioctlTable } from './ioctl.js';
-import type { VfioKernelProfile } from './kernel-profile.js';
 import { Type1, type1Extension } from './type1.js';
 
 export class VfioContainer {
-  readonly profile: VfioKernelProfile;
+  readonly profile: KernelProfile;
   /** Attached groups, whatever they are to their owner. */
   readonly #groups = new Set<object>();
   #iommu: Type1 | undefined;
 
-  constructor(profile: VfioKernelProfile) {
+  constructor(profile: KernelProfile) {
     this.profile = profile;
   }
 
@@ -64,7 +64,7 @@ export class VfioContainerFile implements OpenFile {
   readonly stream = true;
   readonly container: VfioContainer;
 
-  constructor(profile: VfioKernelProfile) {
+  constructor(profile: KernelProfile) {
     this.container = new VfioContainer(profile);
   }
 

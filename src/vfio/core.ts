@@ -6,12 +6,12 @@
  * fd that got access holds an *open*, and the driver's openDevice()/closeDevice() run with the first and the last of those.
  */
 import { Errno } from '../abi/errno.js';
+import { DEFAULT_PROFILE } from '../abi/kernel-profile.js';
+import type { KernelProfile } from '../abi/kernel-profile.js';
 import { DmaPort } from '../iommufd/dma-space.js';
 import { trace } from '../trace/trace.js';
 import type { VfioDeviceOps } from './device.js';
 import { DmaLogging } from './dma-logging.js';
-import { VFIO_KERNEL_PROFILES } from './kernel-profile.js';
-import type { VfioKernelProfile } from './kernel-profile.js';
 
 /** How often a driver is asked to give the device up while it is wanted back, ms. */
 const REQUEST_INTERVAL = 10_000;
@@ -20,7 +20,7 @@ export class VfioDevice {
   /** dev_name(). */
   readonly name: string;
   readonly ops: VfioDeviceOps;
-  readonly profile: VfioKernelProfile;
+  readonly profile: KernelProfile;
   /** Made on first use, both: most devices of a large lab are never opened. */
   #dma: DmaPort | undefined;
   #logging: DmaLogging | undefined;
@@ -29,7 +29,7 @@ export class VfioDevice {
   #unregistered = false;
   #released: (() => void) | undefined;
 
-  constructor(name: string, ops: VfioDeviceOps, profile: VfioKernelProfile = VFIO_KERNEL_PROFILES['6.12']) {
+  constructor(name: string, ops: VfioDeviceOps, profile: KernelProfile = DEFAULT_PROFILE) {
     this.name = name;
     this.profile = profile;
     this.ops = ops;

@@ -5,25 +5,25 @@
  * One per lab. It fits the mdev core's VfioRegistrar by shape; vfio knows nothing of mdev.
  */
 import { Errno } from '../abi/errno.js';
+import { DEFAULT_KERNEL, KERNEL_PROFILES } from '../abi/kernel-profile.js';
+import type { KernelProfile, KernelVersion } from '../abi/kernel-profile.js';
 import type { FileRequest, OpenFile } from '../kernfs/file.js';
 import { VfioCdevFile } from './cdev.js';
 import { VfioContainerFile } from './container.js';
 import { VfioDevice } from './core.js';
 import type { VfioDeviceOps } from './device.js';
 import { VfioGroup } from './group.js';
-import { VFIO_KERNEL_PROFILES } from './kernel-profile.js';
-import type { VfioKernel, VfioKernelProfile } from './kernel-profile.js';
 
 export interface VfioOptions {
   /** Whose answers to give where versions differ. Default 6.12. */
-  readonly kernel?: VfioKernel;
+  readonly kernel?: KernelVersion;
 }
 
 export class Vfio {
-  readonly #profile: VfioKernelProfile;
+  readonly #profile: KernelProfile;
 
   constructor(options: VfioOptions = {}) {
-    this.#profile = VFIO_KERNEL_PROFILES[options.kernel ?? '6.12'];
+    this.#profile = KERNEL_PROFILES[options.kernel ?? DEFAULT_KERNEL];
   }
 
   register(identity: { readonly name: string }, ops: VfioDeviceOps): VfioRegistration {

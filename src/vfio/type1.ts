@@ -6,6 +6,7 @@
  * any other. Lifetime: from SET_IOMMU until the last group has left the container.
  */
 import { Errno } from '../abi/errno.js';
+import type { KernelProfile } from '../abi/kernel-profile.js';
 import {
   VFIO_CHECK_EXTENSION, VFIO_DMA_CC_IOMMU, VFIO_DMA_MAP_FLAG_READ, VFIO_DMA_MAP_FLAG_VADDR, VFIO_DMA_MAP_FLAG_WRITE,
   VFIO_DMA_UNMAP_FLAG_ALL, VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP, VFIO_DMA_UNMAP_FLAG_VADDR, VFIO_IOMMU_DIRTY_PAGES,
@@ -18,7 +19,7 @@ import { IovaSpace } from '../iommufd/dma-space.js';
 import { IOVA_MAX, IOVA_READ, IOVA_WRITE, lengthOf } from '../iommufd/iova-map.js';
 import type { IovaMapping } from '../iommufd/iova-map.js';
 import { copyArgument, copyOut, copyStruct, ioctlTable } from './ioctl.js';
-import type { VfioKernelProfile } from './kernel-profile.js';
+import type { IoctlTable } from './ioctl.js';
 import { checkBitmap, DIRTY_BITMAP_PAGES_MAX, inTurns, PAGE_SHIFT, PAGE_SIZE, reportMapping } from './type1-dirty.js';
 import type { UserBitmap } from './type1-dirty.js';
 import { dirtyPages } from './type1-dirty-pages.js';
@@ -28,7 +29,7 @@ import { getInfo } from './type1-info.js';
 const DMA_ENTRY_LIMIT = 0xffff;
 
 /** VFIO_CHECK_EXTENSION of the type1 driver; `attached` once a container uses it. */
-export function type1Extension(extension: bigint, profile: VfioKernelProfile, attached: boolean): number {
+export function type1Extension(extension: bigint, profile: KernelProfile, attached: boolean): number {
   switch (Number(extension)) {
     case VFIO_TYPE1_IOMMU:
     case VFIO_TYPE1v2_IOMMU:
@@ -46,12 +47,14 @@ export function type1Extension(extension: bigint, profile: VfioKernelProfile, at
 export class Type1 {
   readonly space = new IovaSpace();
   readonly v2: boolean;
-  readonly profile: VfioKernelProfile;
+  readonly profile: KernelProfile;
+  /** What devices that speak another version of the uAPI put in the place of ioctls; the last one counts. */
+  readonly overrides: IoctlTable<Type1>[] = [];
   /** Runs between VFIO_IOMMU_DIRTY_PAGES START and STOP. */
   #log: DirtyLog | undefined;
 
   /** Throws EINVAL for an extension that is no IOMMU type. */
-  constructor(type: bigint, profile: VfioKernelProfile) {
+  constructor(type: bigint, profile: KernelProfile) {
     const number = Number(type);
     if (number !== VFIO_TYPE1_IOMMU && number !== VFIO_TYPE1v2_IOMMU && number !== VFIO_TYPE1_NESTING_IOMMU) throw new Errno('EINVAL');
     this.v2 = number !== VFIO_TYPE1_IOMMU;
@@ -68,7 +71,7 @@ export class Type1 {
   }
 
   ioctl(request: FileRequest, command: number, argument: bigint): Awaitable<number> {
-    const row = TYPE1_IOCTLS.get(command);
+    const row = this.overrides.at(-1)?.get(command) ?? TYPE1_IOCTLS.get(command);
     if (row === undefined) throw new Errno('ENOTTY');
     return row.run(this, request, argument);
   }

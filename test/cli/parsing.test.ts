@@ -8,7 +8,7 @@ import {
   KERNELS, labArguments, parseCount, parseDriver, parseKernel, parseMdev, parsePolicy, parseSlots, POLICIES,
 } from '../../src/cli/options.js';
 import { findCommand } from '../../src/cli/run/command.js';
-import { VFIO_KERNEL_PROFILES } from '../../src/vfio/kernel-profile.js';
+import { KERNEL_PROFILES } from '../../src/abi/kernel-profile.js';
 
 const UUID = '83b8f4f2-509f-382f-3c1e-e6bfe0fa1001';
 
@@ -37,7 +37,7 @@ describe('option values', () => {
 
   it('knows the policies and kernels that there are', () => {
     assert.deepEqual([...POLICIES].sort(), [...BLOCKER_POLICY_NAMES].sort());
-    assert.deepEqual([...KERNELS], Object.keys(VFIO_KERNEL_PROFILES));
+    assert.deepEqual([...KERNELS], Object.keys(KERNEL_PROFILES));
     assert.equal(parsePolicy('enforce'), 'enforce');
     assert.throws(() => parsePolicy('maybe'), /--blocker is one of observe, track, notify, enforce, not 'maybe'/);
     assert.throws(() => parseKernel('5.4'), CliError);

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { errnoName, isErrno } from '../../src/abi/errno.js';
 import * as abi from '../../src/abi/iommufd.js';
+import { KERNEL_PROFILES } from '../../src/abi/kernel-profile.js';
 import type { Struct, StructValue } from '../../src/abi/layout.js';
 import {
   VFIO_CHECK_EXTENSION, VFIO_DEVICE_ATTACH_IOMMUFD_PT, VFIO_DEVICE_BIND_IOMMUFD, VFIO_DEVICE_DETACH_IOMMUFD_PT, VFIO_DEVICE_FEATURE,
@@ -193,6 +194,21 @@ test('cdev and iommufd answer as the recorded kernel does', async () => {
   second?.release();
   cdev.release();
   assert.equal(io.context.objects.empty, true, 'the last holder frees everything');
+});
+
+test('flags in ATTACH and DETACH answer as the recorded kernels do', async () => {
+  for (const [kernel, profile] of [['k2', KERNEL_PROFILES['6.12']], ['k72', KERNEL_PROFILES['7.2']]] as const) {
+    const file = new VfioCdevFile(new VfioDevice('f', { deviceApi: 'vfio-pci', ioctl: () => 0 }, profile), GROUP);
+    const fd = caller.install(new IommufdFile({ profile }));
+    await exchange(file, VFIO_DEVICE_BIND_IOMMUFD, vfio_device_bind_iommufd, { argsz: 16, iommufd: fd });
+    const answers = [
+      await exchange(file, VFIO_DEVICE_ATTACH_IOMMUFD_PT, vfio_device_attach_iommufd_pt, { argsz: 12, flags: 1, pt_id: 1 }),
+      await exchange(file, VFIO_DEVICE_DETACH_IOMMUFD_PT, vfio_device_detach_iommufd_pt, { argsz: 8, flags: 1 }),
+    ];
+    const recorded = loadGolden('vfio-conversation', { kernel, sec: 'cdev', op: ['ATTACH_IOMMUFD_PT', 'DETACH_IOMMUFD_PT'] });
+    const wanted = recorded.filter((record) => record['what'] === 'flags 1').map(({ errno }) => errno);
+    assert.deepEqual(answers.map(({ errno }) => errno), wanted, kernel);
+  }
 });
 
 test('iommufd as a container answers as the recorded kernel does', async () => {

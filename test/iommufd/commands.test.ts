@@ -3,6 +3,8 @@ import { test } from 'node:test';
 import { isErrno } from '../../src/abi/errno.js';
 import type { ErrnoName } from '../../src/abi/errno.js';
 import * as abi from '../../src/abi/iommufd.js';
+import { KERNEL_PROFILES } from '../../src/abi/kernel-profile.js';
+import type { KernelVersion } from '../../src/abi/kernel-profile.js';
 import { u32 } from '../../src/abi/layout.js';
 import { DmaPort } from '../../src/iommufd/dma-space.js';
 import { IommufdFile, IOMMUFD_COMMANDS } from '../../src/iommufd/main.js';
@@ -17,9 +19,12 @@ const ALL_ZERO: Record<string, ErrnoName | 'ok'> = {
   IOMMU_HWPT_INVALIDATE: 'ENOENT', IOMMU_FAULT_QUEUE_ALLOC: 'ok',
 };
 
-async function answer(number: number, data: Uint8Array, map = true): Promise<ErrnoName | 'ok'> {
+const NEWER = new Set(abi.IOMMUFD_NEWER_COMMANDS.map(({ number }) => number));
+const COMMANDS = [...IOMMUFD_COMMANDS.values()].filter(({ number }) => !NEWER.has(number));
+
+async function answer(number: number, data: Uint8Array, map = true, kernel: KernelVersion = '6.12'): Promise<ErrnoName | 'ok'> {
   const caller = new FakeCaller();
-  const file = new IommufdFile();
+  const file = new IommufdFile({ profile: KERNEL_PROFILES[kernel] });
   const address = map ? caller.allocate(data) : 0x10n;
   try {
     await file.ioctl(fakeRequest(caller), number, address);
@@ -39,11 +44,11 @@ function claim(size: number, last = 0): Uint8Array {
 }
 
 test('the table has every IOMMU_ number of the header, once, under its name', () => {
-  assert.equal(IOMMUFD_COMMANDS.size, 15);
-  for (const [number, row] of IOMMUFD_COMMANDS) assert.equal((abi as Record<string, unknown>)[row.name], number, row.name);
+  assert.equal(COMMANDS.length, 15);
+  for (const { name, number } of COMMANDS) assert.equal((abi as Record<string, unknown>)[name], number, name);
 });
 
-for (const row of IOMMUFD_COMMANDS.values()) {
+for (const row of COMMANDS) {
   const zero = ALL_ZERO[row.name];
   test(`${row.name} takes its struct exact, longer with zeros, and shorter down to the minimum`, async () => {
     assert.equal(await answer(row.number, claim(row.size)), zero);
@@ -74,6 +79,18 @@ for (const row of IOMMUFD_COMMANDS.values()) {
 
 test('numbers that 6.12 does not have answer ENOTTY without looking at the argument', async () => {
   for (const nr of [0x00, 0x63, 0x7f, 0x8f, 0x90, 0x94, 0xff]) assert.equal(await answer(0x3b00 | nr, claim(8), false), 'ENOTTY');
+});
+
+for (const { name, number, minimum } of abi.IOMMUFD_NEWER_COMMANDS) {
+  test(`${name} is EOPNOTSUPP in 7.2, after a look at the size`, async () => {
+    assert.equal(await answer(number, claim(minimum), true, '7.2'), 'EOPNOTSUPP');
+    assert.equal(await answer(number, claim(minimum - 1), true, '7.2'), 'EINVAL');
+    assert.equal(await answer(number, claim(minimum), false, '7.2'), 'EFAULT');
+  });
+}
+
+test('numbers that 7.2 does not have answer ENOTTY', async () => {
+  for (const nr of [0x00, 0x7f, 0x95, 0xff]) assert.equal(await answer(0x3b00 | nr, claim(8), false, '7.2'), 'ENOTTY');
 });
 
 test('IOAS_ALLOC gives nothing away when the reply can not be written', async () => {

@@ -1,5 +1,7 @@
 /** A session over the in-memory kernel, with typed requests. */
 import assert from 'node:assert/strict';
+import { DEFAULT_KERNEL, KERNEL_PROFILES } from '../../src/abi/kernel-profile.js';
+import type { KernelVersion } from '../../src/abi/kernel-profile.js';
 import type { Dir } from '../../src/kernfs/dir.js';
 import type { FileRequest, OpenFile } from '../../src/kernfs/file.js';
 import { Tree } from '../../src/kernfs/tree.js';
@@ -106,8 +108,10 @@ export function file(operations: Partial<OpenFile> = {}): OpenFile {
 }
 
 /** A tree with /dir/file, whose open() gives the file, and /dir/link. */
-export function treeWith(make: (request: FileRequest) => OpenFile | Promise<OpenFile>): { tree: Tree; dir: Dir } {
-  const tree = new Tree();
+export function treeWith(
+  make: (request: FileRequest) => OpenFile | Promise<OpenFile>, kernel: KernelVersion = DEFAULT_KERNEL,
+): { tree: Tree; dir: Dir } {
+  const tree = new Tree(KERNEL_PROFILES[kernel]);
   const dir = tree.root.addDir('dir');
   tree.addFile(dir, 'file', 0o644, make);
   tree.addSymlink(dir, 'link', 'file');

@@ -4,8 +4,8 @@ import type { ErrnoName } from '../../src/abi/errno.js';
 import { Tree } from '../../src/kernfs/tree.js';
 import { AdaptivePoll } from '../../mount/adaptive-poll.js';
 import {
-  FUSE_COMPAT_SETXATTR_IN_SIZE, fuse_attr_out, fuse_entry_out, fuse_forget_in, fuse_getxattr_in, fuse_getxattr_out,
-  fuse_mknod_in, fuse_open_in, fuse_open_out, fuse_read_in, fuse_rename2_in, fuse_setattr_in, fuse_setxattr_in,
+  FUSE_COMPAT_SETXATTR_IN_SIZE, FUSE_NOTIFY_INVAL_INODE, fuse_attr_out, fuse_entry_out, fuse_forget_in, fuse_getxattr_in,
+  fuse_getxattr_out, fuse_mknod_in, fuse_open_in, fuse_open_out, fuse_read_in, fuse_rename2_in, fuse_setattr_in, fuse_setxattr_in,
   fuse_statx_out,
 } from '../../mount/fuse-abi.js';
 import { serve } from '../../mount/serve.js';
@@ -110,6 +110,27 @@ suite('attributes', () => {
     rig.session.end('test');
   });
 
+  test('SETATTR takes any size in 7.2', async () => {
+    const rig = await makeRig(treeWith(() => file(), '7.2').tree);
+    const set = fuse_setattr_in.encode({ valid: 8, size: (1n << 63n) - 1n });
+    assert.equal((await rig.call('SETATTR', await rig.lookup('dir/file'), set)).error, '0');
+    rig.session.end('test');
+  });
+
+  for (const [kernel, links] of [['6.12', [2, 1]], ['7.2', [0, 0]]] as const) {
+    test(`GETATTR of a removed directory and its file has ${links.join(' and ')} links in ${kernel}`, async () => {
+      const { tree, dir } = treeWith(() => file(), kernel);
+      const rig = await makeRig(tree);
+      const nodeids = [await rig.lookup('dir'), await rig.lookup('dir/file')];
+      void tree.remove(dir);
+      const found = nodeids.map(async (id) => fuse_attr_out.decode((await rig.call('GETATTR', id, new Uint8Array(16))).payload).attr.nlink);
+      assert.deepEqual(await Promise.all(found), links);
+      const told = rig.kernel.notices.filter(({ code }) => code === FUSE_NOTIFY_INVAL_INODE).length;
+      assert.equal(told >= nodeids.length, kernel === '7.2', 'the kernel asks again');
+      rig.session.end('test');
+    });
+  }
+
   test('STATX has no birth time', async () => {
     const rig = await makeRig(treeWith(() => file()).tree);
     const { stat } = fuse_statx_out.decode((await rig.call('STATX', await rig.lookup('dir/file'), new Uint8Array(24))).payload);
@@ -146,6 +167,14 @@ suite('extended attributes', () => {
     assert.equal(text((await rig.call('LISTXATTR', nodeid, getBody(100))).payload), 'trusted.b\0security.a\0');
     assert.equal((await rig.call('REMOVEXATTR', nodeid, cString('security.a'))).error, '0');
     assert.equal((await rig.call('REMOVEXATTR', nodeid, cString('security.a'))).error, 'ENODATA');
+    rig.session.end('test');
+  });
+
+  test('LISTXATTR lists as they were set in 7.2', async () => {
+    const rig = await makeRig(treeWith(() => file(), '7.2').tree);
+    const nodeid = await rig.lookup('dir/file');
+    for (const name of ['security.b', 'trusted.c', 'security.a']) await rig.call('SETXATTR', nodeid, setBody(name, 'value'));
+    assert.equal(text((await rig.call('LISTXATTR', nodeid, getBody(100))).payload), 'security.b\0trusted.c\0security.a\0');
     rig.session.end('test');
   });
 

@@ -7,7 +7,7 @@ import { describe, it } from 'node:test';
 import { ioc } from '../../src/abi/ioctl.js';
 import * as abi from '../../src/abi/vfio.js';
 import { MttyDevice } from '../../src/drivers/mtty/device.js';
-import type { VfioKernel } from '../../src/vfio/kernel-profile.js';
+import type { KernelVersion } from '../../src/abi/kernel-profile.js';
 import { loadGolden, number, text } from '../golden/load.js';
 import type { GoldenRecord } from '../golden/load.js';
 import { hex, UUID_A, VfioClient } from './vfio-client.js';
@@ -18,7 +18,7 @@ const FLAGS: Readonly<Record<string, number>> = {
 };
 const flagsOf = (names: string): number => names.split('|').reduce((flags, name) => flags | (FLAGS[name] ?? 0), 0);
 
-async function bench(ports: 1 | 2, kernel: VfioKernel): Promise<{ client: VfioClient; device: number }> {
+async function bench(ports: 1 | 2, kernel: KernelVersion): Promise<{ client: VfioClient; device: number }> {
   const client = new VfioClient({ kernel });
   const { device } = await client.openDevice(client.vfio.register({ name: UUID_A }, new MttyDevice(ports, {})));
   return { client, device };

@@ -7,14 +7,14 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { ioc } from '../../src/abi/ioctl.js';
 import * as abi from '../../src/abi/vfio.js';
-import type { VfioKernel } from '../../src/vfio/kernel-profile.js';
+import type { KernelVersion } from '../../src/abi/kernel-profile.js';
 import type { VfioRegistration } from '../../src/vfio/registrar.js';
 import { loadGolden } from '../golden/load.js';
 import type { GoldenKernel, GoldenRecord } from '../golden/load.js';
 import { cString, FakeDevice, int32, UUID_A, UUID_B, VfioClient } from './vfio-client.js';
 import type { IoctlResult, Result } from './vfio-client.js';
 
-const KERNELS: readonly (readonly [GoldenKernel, VfioKernel])[] = [['stock', '6.12'], ['k2', '6.12'], ['s72', '7.2'], ['k72', '7.2']];
+const KERNELS: readonly (readonly [GoldenKernel, KernelVersion])[] = [['stock', '6.12'], ['k2', '6.12'], ['s72', '7.2'], ['k72', '7.2']];
 const PROBE_ONLY = new Set(['section-end', 'fd-lseek', 'fd-poll', 'fd-mmap', 'fd-fstat', 'fd-ftruncate', 'fd-fsync', 'fd-getfl', 'fd-name',
   'open-dev-vfio-dir', 'open-missing-group']);
 
@@ -27,7 +27,7 @@ class Conversation {
   readonly a: VfioRegistration;
   readonly b: VfioRegistration;
 
-  constructor(kernel: VfioKernel) {
+  constructor(kernel: KernelVersion) {
     this.client = new VfioClient({ kernel });
     this.a = this.client.vfio.register({ name: UUID_A }, new FakeDevice());
     this.b = this.client.vfio.register({ name: UUID_B }, new FakeDevice());
@@ -96,7 +96,7 @@ class Conversation {
   }
 }
 
-async function containerSection(kernel: VfioKernel): Promise<readonly Fields[]> {
+async function containerSection(kernel: KernelVersion): Promise<readonly Fields[]> {
   const talk = new Conversation(kernel);
   const { client } = talk;
   for (const flags of ['O_RDWR', 'O_RDONLY', 'O_WRONLY']) {
@@ -119,7 +119,7 @@ async function containerSection(kernel: VfioKernel): Promise<readonly Fields[]> 
   return talk.records;
 }
 
-async function groupSection(kernel: VfioKernel): Promise<readonly Fields[]> {
+async function groupSection(kernel: KernelVersion): Promise<readonly Fields[]> {
   const talk = new Conversation(kernel);
   const { client, a, b } = talk;
   const { caller } = client;

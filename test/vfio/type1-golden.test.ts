@@ -8,12 +8,12 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { ioc } from '../../src/abi/ioctl.js';
 import * as abi from '../../src/abi/vfio.js';
-import type { VfioKernel } from '../../src/vfio/kernel-profile.js';
+import type { KernelVersion } from '../../src/abi/kernel-profile.js';
 import { loadGolden } from '../golden/load.js';
 import type { GoldenKernel, GoldenRecord } from '../golden/load.js';
 import { FakeDevice, hex, int32, UUID_A, VfioClient } from './vfio-client.js';
 
-const KERNELS: readonly (readonly [GoldenKernel, VfioKernel])[] = [['stock', '6.12'], ['k2', '6.12'], ['s72', '7.2'], ['k72', '7.2']];
+const KERNELS: readonly (readonly [GoldenKernel, KernelVersion])[] = [['stock', '6.12'], ['k2', '6.12'], ['s72', '7.2'], ['k72', '7.2']];
 
 type Fields = Readonly<Record<string, unknown>>;
 
@@ -35,7 +35,7 @@ class Conversation {
   container = -1;
   readonly #phase: string;
 
-  constructor(kernel: VfioKernel, phase: string) {
+  constructor(kernel: KernelVersion, phase: string) {
     this.client = new VfioClient({ kernel });
     this.#phase = phase;
   }
@@ -94,7 +94,7 @@ const U = 24;
 const DB = 8;
 const DG = 48;
 
-async function type1Section(kernel: VfioKernel, phase: string, iommu: number): Promise<readonly Fields[]> {
+async function type1Section(kernel: KernelVersion, phase: string, iommu: number): Promise<readonly Fields[]> {
   const talk = new Conversation(kernel, phase);
   const { client } = talk;
   const registration = client.vfio.register({ name: UUID_A }, new FakeDevice());

@@ -7,10 +7,11 @@
 import * as v from 'valibot';
 import { ERRNO } from '../../abi/errno.js';
 import type { ErrnoName } from '../../abi/errno.js';
+import { KERNEL_PROFILES } from '../../abi/kernel-profile.js';
+import type { KernelVersion } from '../../abi/kernel-profile.js';
 import { BLOCKER_POLICY_NAMES } from '../../blocker/policy.js';
 import { DRIVER_NAMES } from '../../drivers/index.js';
 import { GENERATED_STATE_MAX } from '../../vfio/generated-state.js';
-import { VFIO_KERNEL_PROFILES } from '../../vfio/kernel-profile.js';
 import { ALL_MIGRATION_FEATURES, migrationFeatureWords } from '../../vfio/migration-features.js';
 
 export const MAX_PARENTS = 1024;
@@ -18,7 +19,7 @@ export const MAX_SLOTS = 65536;
 const MAX_DEVICES = 100_000;
 const MAX_INT = 0x7fffffff;
 
-const KERNELS = Object.keys(VFIO_KERNEL_PROFILES) as readonly (keyof typeof VFIO_KERNEL_PROFILES)[];
+const KERNELS = Object.keys(KERNEL_PROFILES) as readonly KernelVersion[];
 /** States that a request can ask for. */
 export const STATES = ['STOP', 'RUNNING', 'STOP_COPY', 'RESUMING', 'RUNNING_P2P', 'PRE_COPY', 'PRE_COPY_P2P'] as const;
 

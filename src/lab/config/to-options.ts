@@ -1,6 +1,6 @@
 /** A checked lab file as what Lab.mount() takes, and the way back from what went wrong there to the place in the file. */
 import { resolve } from 'node:path';
-import type { VfioKernel } from '../../vfio/kernel-profile.js';
+import type { KernelVersion } from '../../abi/kernel-profile.js';
 import type { DriverRequest } from '../build.js';
 import { isDriverPath } from '../user-driver.js';
 import type { DeviceSetup, SetupPath } from '../setup.js';
@@ -72,7 +72,7 @@ function driverRequest({ name, parents, features, types, options }: LabFileDrive
 }
 
 export interface LabFileSettings {
-  readonly kernel?: VfioKernel;
+  readonly kernel?: KernelVersion;
   readonly blocker?: NonNullable<LabFileContent['policy']>;
   readonly xattrs?: boolean;
   /** For `mdevsim run`. */
@@ -93,7 +93,7 @@ export function toSettings(content: LabFileContent, directory: string): Converte
   const expanded = devices.flatMap((device, index) => setups(device).map((setup) => ({ setup, index })));
   const settings: LabFileSettings = {
     devices: expanded.map(({ setup }) => setup),
-    ...(kernel === undefined ? {} : { kernel: String(kernel) as VfioKernel }),
+    ...(kernel === undefined ? {} : { kernel: String(kernel) as KernelVersion }),
     ...(policy === undefined ? {} : { blocker: policy }),
     ...(xattrs === undefined ? {} : { xattrs }),
     ...(slots === undefined ? {} : { slots }),

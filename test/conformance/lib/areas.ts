@@ -31,6 +31,8 @@ export interface Area {
   readonly limit: number;
   /** What the kernel answered to the questions that a lab can be asked. */
   readonly golden: (kernel: GoldenKernel, options: AreaOptions) => readonly GoldenRecord[];
+  /** How many records there are, also of what a lab can't be asked. */
+  readonly recorded: (kernel: GoldenKernel, options: AreaOptions) => number;
   /** Other recordings of the same kernel version, each as good. */
   readonly alternatives?: (kernel: GoldenKernel) => readonly (readonly GoldenRecord[])[];
   readonly run: (lab: LabUnderTest, kernel: GoldenKernel, options: AreaOptions) => Promise<AreaRun>;
@@ -70,6 +72,7 @@ function probeArea(name: string, options: ProbeAreaOptions): Area {
     name,
     limit,
     golden,
+    recorded: (kernel, { section }) => loadGolden(file, { kernel, sec: section }).length,
     ...(eitherConfiguration ? { alternatives: (kernel) => [golden(OTHER_CONFIGURATION[kernel], {})] } : {}),
     run: async (lab, kernel, asked) => {
       const records = golden(kernel, asked);
@@ -123,6 +126,7 @@ const treeArea: Area = {
   byPath: true,
   limit: 60,
   golden: (kernel) => loadGolden('sysfs-tree', { kernel, phase: TREE_PHASES.map(({ phase }) => phase) }),
+  recorded: (kernel) => loadGolden('sysfs-tree', { kernel }).length,
   alternatives: (kernel) => [treeArea.golden(OTHER_CONFIGURATION[kernel], {})],
   run: async (lab, kernel, options) => {
     const parent = `${lab.sys}/devices/virtual/mtty/mtty`;
