@@ -25,6 +25,7 @@ export const OURS: Readonly<Record<string, string>> = {
   OUT_BODY: 'where the body of a reply begins: sizeof(struct fuse_out_header)',
   WORD: 'the size of a __u32 in a reply',
   PCI_CLASS_COMMUNICATION_SERIAL: 'in include/linux/pci_ids.h, which the kernel does not export',
+  PCI_CLASS_DISPLAY_VGA: 'likewise',
   pci_header_type0: 'no C struct: configuration space is declared as offsets, and compared with those below',
 };
 
