@@ -10,8 +10,15 @@ export interface DebianTree {
    * Path of a script that runs one of the tree's programs outside of it, where it sees this machine's (or a lab's) /sys and
    * /dev: `program` and `args` are as seen in the tree and from outside, in this order, before the script's own arguments.
    */
-  launcher(name: string, program: string, args?: readonly string[]): string;
+  launcher(name: string, program: string, args?: readonly string[], env?: Readonly<Record<string, string>>): string;
+  /**
+   * The same for a program that looks for files of its own: it runs in the tree, with this machine's /sys, /dev, /proc, /tmp and
+   * `folders`, which must exist in both.
+   */
+  chrootLauncher(name: string, program: string, folders?: readonly string[]): string;
 }
+
+const quoted = (word: string): string => `'${word.replaceAll("'", "'\\''")}'`;
 
 /** The tree with these packages, or why there is none. `release` may be one of the backports. Takes a minute the first time. */
 export function debianTree(name: string, release: string, packages: readonly string[]): DebianTree | { readonly missing: string } {
@@ -21,14 +28,21 @@ export function debianTree(name: string, release: string, packages: readonly str
   const make = [join(ROOT, 'scripts/lib/debian-tree'), directory, release, ...packages] as const;
   const { status, stderr } = spawnSync(make[0], make.slice(1), { timeout: 400_000, encoding: 'utf8' });
   if (status !== 0) return { missing: `could not make a tree of ${release}: ${stderr.trim()}` };
+  const script = (file: string, words: readonly string[], env: Readonly<Record<string, string>> = {}): string => {
+    const path = join(directory, file);
+    const exports = Object.entries(env).map(([name, value]) => `export ${name}=${quoted(value)}\n`).join('');
+    writeFileSync(path, `#!/bin/sh\n${exports}exec ${words.map(quoted).join(' ')} "$@"\n`);
+    chmodSync(path, 0o755);
+    return path;
+  };
   return {
     directory,
-    launcher(file, program, args = []) {
-      const path = join(directory, file);
-      const words = [join(directory, 'outside'), program, ...args].map((word) => `'${word.replaceAll("'", "'\\''")}'`);
-      writeFileSync(path, `#!/bin/sh\nexec ${words.join(' ')} "$@"\n`);
-      chmodSync(path, 0o755);
-      return path;
+    launcher(file, program, args = [], env = {}) {
+      return script(file, [join(directory, 'outside'), program, ...args], env);
+    },
+    chrootLauncher(file, program, folders = []) {
+      const binds = ['/sys', '/dev', '/proc', '/tmp', ...folders].map((folder) => `mount --rbind ${folder} "$0${folder}"`);
+      return script(file, ['unshare', '-m', 'sh', '-ec', `${binds.join('; ')}; exec chroot "$0" ${program} "$@"`, directory]);
     },
   };
 }
@@ -38,5 +52,7 @@ export function debianQemu(name: string, release: string): string | { readonly m
   const tree = debianTree(name, release, ['qemu-system-x86']);
   if ('missing' in tree) return tree;
   const firmware = ['qemu', 'seabios'].flatMap((folder) => ['-L', join(tree.directory, 'usr/share', folder)]);
-  return tree.launcher('qemu', '/usr/bin/qemu-system-x86_64', firmware);
+  // Older ones have TCG in a module.
+  const modules = { QEMU_MODULE_DIR: join(tree.directory, 'usr/lib/x86_64-linux-gnu/qemu') };
+  return tree.launcher('qemu', '/usr/bin/qemu-system-x86_64', firmware, modules);
 }
