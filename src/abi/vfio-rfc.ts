@@ -53,3 +53,10 @@ export const vfio_iommu_get_dirty_bitmap = struct('vfio_iommu_get_dirty_bitmap',
 export function dirtyBitmapBytes(pages: bigint): bigint {
   return ((pages + 63n) / 64n + 1n) * 8n;
 }
+
+/**
+ * What the state in the region begins with, as the image of a vGPU in v3 did: a header of the image, which tells how many bytes of
+ * the region are in use. The rest of the image is the driver's.
+ */
+export const gvt_image_header = struct('gvt_image_header', { type: u32, size: u32, data_size: u64 });
+export const GVT_MIGRATION_HEAD = 1;

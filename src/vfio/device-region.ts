@@ -7,8 +7,9 @@ import type { Awaitable, FileRequest } from '../kernfs/file.js';
 import type { Capability } from './capability-chain.js';
 
 export interface DeviceRegion {
-  readonly type: number;
-  readonly subtype: number;
+  /** Without a type it is found by its index. */
+  readonly type?: number;
+  readonly subtype?: number;
   /** Bytes. */
   readonly size: number;
   /** VFIO_REGION_INFO_FLAG_*, without _CAPS. */
@@ -19,6 +20,7 @@ export interface DeviceRegion {
 }
 
 /** What REGION_INFO says besides size and flags. */
-export function regionTypeCapability({ type, subtype }: DeviceRegion): Capability {
-  return { id: VFIO_REGION_INFO_CAP_TYPE, version: 1, data: vfio_region_info_cap_type.encode({ type, subtype }) };
+export function regionCapabilities({ type, subtype = 0 }: DeviceRegion): readonly Capability[] {
+  if (type === undefined) return [];
+  return [{ id: VFIO_REGION_INFO_CAP_TYPE, version: 1, data: vfio_region_info_cap_type.encode({ type, subtype }) }];
 }

@@ -43,7 +43,9 @@ class ContainerBacking implements GroupBacking {
     const { iommu } = this.#container;
     if (iommu === undefined) throw new Errno('EINVAL', 'no IOMMU');
     device.dma.space = iommu.space;
+    const detach = device.ops.attachContainer?.(iommu);
     return () => {
+      detach?.();
       device.dma.space = undefined;
     };
   }

@@ -20,7 +20,7 @@ export const DIRTY_BITMAP_PAGES_MAX = 0x7fff_ffffn;
 export const DIRTY_BITMAP_SIZE_MAX = bitmapBytes(DIRTY_BITMAP_PAGES_MAX);
 
 /** DIRTY_BITMAP_BYTES(): whole 64-bit words. */
-function bitmapBytes(pages: bigint): bigint {
+export function bitmapBytes(pages: bigint): bigint {
   return (pages + 63n) / 64n * 8n;
 }
 
@@ -49,11 +49,11 @@ const PIECE = 1 << 20;
 const PIECES_PER_TURN = 4;
 
 /**
- * Writes the bits of one mapping into a bitmap whose first bit is the page of `base` (at or below the mapping) and forgets them.
- * Throws EFAULT.
+ * Writes the bits of one mapping into a bitmap whose first bit is the page of `base` (at or below the mapping) and forgets them,
+ * but for `keep`. Throws EFAULT.
  */
 export function reportMapping(
-  log: DirtyLog, mapping: IovaRange, base: bigint, memory: CallerMemory, address: bigint,
+  log: DirtyLog, mapping: IovaRange, base: bigint, memory: CallerMemory, address: bigint, keep = false,
 ): Awaitable<void> {
   const firstBit = mapping.iova - base >> PAGE_SHIFT;
   const endBit = firstBit + (lengthOf(mapping) >> PAGE_SHIFT);
@@ -70,7 +70,7 @@ export function reportMapping(
       setBits(bits, Number(iova - origin >> PAGE_SHIFT), Number(length >> PAGE_SHIFT));
     });
     memory.write(address + byte, bits);
-    log.clear(from, to - from);
+    if (!keep) log.clear(from, to - from);
     byte += BigInt(size);
   };
   for (let n = 0; n < PIECES_PER_TURN && byte < end; n++) piece();

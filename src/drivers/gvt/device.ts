@@ -23,6 +23,7 @@ import { copyIrqSet } from '../../vfio/irqs.js';
 import { MigrationMachine } from '../../vfio/migration.js';
 import type { MigratableDevice } from '../../vfio/migration.js';
 import { PCI_IRQS } from '../../vfio/pci-interrupts.js';
+import type { Type1 } from '../../vfio/type1.js';
 import { Card } from './card.js';
 import type { ProtocolName, ProtocolSide } from './protocols.js';
 import { DEFAULT_PROTOCOL, protocolRow } from './protocols.js';
@@ -41,7 +42,6 @@ export interface GvtDeviceOptions {
 
 /** The lab's own interrupt index, one past the standard ones: migration_block has changed. */
 const MIGRATION_BLOCK_IRQ_INDEX = VFIO_PCI_NUM_IRQS;
-const NO_IRQ: VfioIrq = { flags: 0, count: 0 };
 const MIB = 1 << 20;
 
 export class GvtDevice implements VfioDeviceOps, MigratableDevice {
@@ -133,7 +133,12 @@ export class GvtDevice implements VfioDeviceOps, MigratableDevice {
 
   openDevice(dma: DmaSpace): void {
     this.#open = true;
+    this.#side.open?.(dma);
     this.card.dma.attach(dma);
+  }
+
+  attachContainer(iommu: Type1): () => void {
+    return this.#side.attachContainer?.(iommu) ?? ((): void => undefined);
   }
 
   closeDevice(): void {
@@ -194,10 +199,8 @@ export class GvtDevice implements VfioDeviceOps, MigratableDevice {
   }
 }
 
-function irqInfo(index: number): VfioIrq | undefined {
-  if (index === MIGRATION_BLOCK_IRQ_INDEX) return BLOCKER_IRQ;
-  return PCI_IRQS.get(index) ?? (index < VFIO_PCI_NUM_IRQS ? NO_IRQ : undefined);
-}
+/** The kernel's driver counts the other standard indexes, but knows nothing of them. */
+const irqInfo = (index: number): VfioIrq | undefined => index === MIGRATION_BLOCK_IRQ_INDEX ? BLOCKER_IRQ : PCI_IRQS.get(index);
 
 const IOCTLS = ioctlTable<GvtDevice>([
   [VFIO_DEVICE_GET_INFO, 'VFIO_DEVICE_GET_INFO', (device, { caller }, argument) => device.getInfo(caller, argument)],

@@ -4,9 +4,12 @@
  * none of VFIO's migration features.
  */
 import type { Awaitable, FileRequest } from '../../kernfs/file.js';
+import type { DmaSpace } from '../../vfio/device.js';
 import type { DeviceRegion } from '../../vfio/device-region.js';
-import type { GvtDevice } from './device.js';
 import { MigrationRegionV1 } from '../../vfio/migration-v1.js';
+import { RfcProtocol } from '../../vfio/rfc-protocol.js';
+import type { Type1 } from '../../vfio/type1.js';
+import type { GvtDevice } from './device.js';
 
 /** What a protocol adds to the device. Made when the protocol is chosen, while nobody has the device open. */
 export interface ProtocolSide {
@@ -16,6 +19,10 @@ export interface ProtocolSide {
   readonly regions?: readonly DeviceRegion[];
   /** An ioctl of the device that VFIO and the driver do not know; undefined for those that are not the protocol's either. */
   ioctl?(request: FileRequest, command: number, argument: bigint): Awaitable<number> | undefined;
+  /** First open of the device. */
+  open?(dma: DmaSpace): void;
+  /** VfioDeviceOps.attachContainer() */
+  attachContainer?(iommu: Type1): () => void;
   /** Last close of the device. */
   close?(): void;
 }
@@ -36,6 +43,10 @@ const PROTOCOLS = {
       return { regions: [region], close: () => region.close() };
     },
   },
+  /** Proposed in 2017 and 2018, never merged. */
+  'rfc': { make: ({ migration }) => new RfcProtocol('rfc', migration) },
+  'rfc-v2': { make: ({ migration }) => new RfcProtocol('rfc-v2', migration) },
+  'rfc-v3': { make: ({ migration }) => new RfcProtocol('rfc-v3', migration) },
 } as const satisfies Readonly<Record<string, ProtocolRow>>;
 
 export type ProtocolName = keyof typeof PROTOCOLS;

@@ -9,7 +9,7 @@ import type { Awaitable, FileRequest } from '../../kernfs/file.js';
 import type { Capability } from '../../vfio/capability-chain.js';
 import type { VfioRegion } from '../../vfio/device.js';
 import type { DeviceRegion } from '../../vfio/device-region.js';
-import { regionTypeCapability } from '../../vfio/device-region.js';
+import { regionCapabilities } from '../../vfio/device-region.js';
 import { regionOffset, splitPosition } from '../../vfio/pci-regions.js';
 import type { Card } from './card.js';
 import { MMIO_BAR_SIZE } from './config-space.js';
@@ -59,7 +59,7 @@ export function regionInfo(
   }
   const own = regions.own?.[index - VFIO_PCI_NUM_REGIONS];
   if (own === undefined) return undefined;
-  return { offset, flags: own.flags, size: BigInt(own.size), capabilities: [regionTypeCapability(own)] };
+  return { offset, flags: own.flags, size: BigInt(own.size), capabilities: regionCapabilities(own) };
 }
 
 /** Throws EINVAL outside the regions. */
