@@ -26,12 +26,12 @@ export type DenialReason = 'invisible' | 'memory' | 'descriptors' | 'slots';
 const ADVICE: Record<DenialReason, string> = {
   invisible: 'a client is not visible from this pid namespace, so its memory and descriptors cannot be reached (EACCES); '
     + 'run lab and client in the same pid namespace, or the lab in the outer one',
-  memory: 'the memory of a client may not be read or written (EPERM); run the lab as root or with CAP_SYS_PTRACE, '
-    + 'or set kernel.yama.ptrace_scope to 0 and use the same user for both',
+  memory: 'the memory of a client may not be read or written (EPERM); run the lab as root or with CAP_SYS_PTRACE '
+    + '(in a container: --cap-add SYS_PTRACE), or set kernel.yama.ptrace_scope to 0 and use the same user for both',
   slots: 'a client has no free slot, so nothing can be opened in it (EMFILE); start it with mdevsim run, and with a larger '
     + '--slots when it opens many devices or data streams, also one after the other',
-  descriptors: 'a descriptor of a client may not be taken (EPERM); run the lab as root or with CAP_SYS_PTRACE, '
-    + 'or set kernel.yama.ptrace_scope to 0 and use the same user for both',
+  descriptors: 'a descriptor of a client may not be taken (EPERM); run the lab as root or with CAP_SYS_PTRACE '
+    + '(in a container: --cap-add SYS_PTRACE), or set kernel.yama.ptrace_scope to 0 and use the same user for both',
 };
 
 /** Logs each reason once. */

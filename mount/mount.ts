@@ -109,14 +109,18 @@ async function freeDirectory(dir: string): Promise<string> {
   return path;
 }
 
+const FUSE_HINTS: Readonly<Record<string, string>> = {
+  ENOENT: 'load the kernel module (modprobe fuse), or pass --device /dev/fuse to the container',
+  EPERM: 'pass --device /dev/fuse to the container; that it sees the node is not enough',
+};
+
 function attach(dir: string, allowOther: boolean): Fd {
   const common = ['default_permissions', ...(allowOther ? ['allow_other'] : [])];
   let fd: Fd;
   try {
     fd = new Fd(openFd('/dev/fuse', O_RDWR));
   } catch (error) {
-    const hint = isErrno(error, 'ENOENT') ? 'load the kernel module (modprobe fuse), or pass --device /dev/fuse to the container'
-      : 'make it accessible (chmod 666 /dev/fuse)';
+    const hint = (isErrno(error) ? FUSE_HINTS[error.code] : undefined) ?? 'make it accessible (chmod 666 /dev/fuse)';
     throw new MountError(`cannot open /dev/fuse (${describe(error)}): ${hint}`);
   }
   const options = [`fd=${fd.fd}`, `rootmode=${(S_IFDIR | ROOT_MODE).toString(8)}`, `user_id=${process.getuid?.() ?? 0}`,

@@ -23,11 +23,31 @@ export function labsIn(mountinfo: string): string[] {
 
 export const mountedLabs = (): string[] => labsIn(readFileSync('/proc/self/mountinfo', 'utf8'));
 
-/** Absolute path of a lab that the operator named. Throws CliError when it is none. */
+/** A lab that is mounted where another process sees it: in another container, say. */
+export interface LabElsewhere { readonly pid: string; readonly dir: string }
+
+/** Whose lab a path names that leads through the root directory of another process: `/proc/7/root/lab`. */
+export function labElsewhere(path: string): LabElsewhere | undefined {
+  const [, pid, dir] = /^\/proc\/(\d+)\/root(\/.+)$/.exec(path) ?? [];
+  return pid === undefined || dir === undefined ? undefined : { pid, dir };
+}
+
+/** Absolute path of a lab that the operator named, here or where another process sees it. Throws CliError when it is none. */
 export function needLab(dir: string): string {
   const path = resolve(dir);
-  if (!mountedLabs().includes(path)) throw new CliError(`${dir} is not a mounted lab`);
-  return path;
+  const elsewhere = labElsewhere(path);
+  if (elsewhere === undefined ? mountedLabs().includes(path) : labsSeenBy(elsewhere.pid).includes(elsewhere.dir)) return path;
+  const hint = elsewhere === undefined ? '' : `: process ${elsewhere.pid} here sees none at ${elsewhere.dir}; `
+    + 'containers must share their pid namespace (--pid container:NAME)';
+  throw new CliError(`${dir} is not a mounted lab${hint}`);
+}
+
+function labsSeenBy(pid: string): string[] {
+  try {
+    return labsIn(readFileSync(`/proc/${pid}/mountinfo`, 'utf8'));
+  } catch {
+    return [];
+  }
 }
 
 /** The lab named by --lab or MDEVSIM_LAB, else all labs there are. */

@@ -17,15 +17,18 @@ const UNSHARE = ['--user', '--map-root-user', '--mount', '--propagation', 'slave
 const REFUSED = 'mdevsim run needs a private mount namespace: run it as root, in a container with --cap-add SYS_ADMIN '
   + '--cap-add SYS_PTRACE, or on a machine that allows unprivileged user namespaces';
 
+const FUSE_REFUSED: Readonly<Record<string, string>> = {
+  ENOENT: 'there is no /dev/fuse: load the fuse module, or give the container --device /dev/fuse',
+  EACCES: '/dev/fuse may not be opened by this user: it should have mode 0666',
+  EPERM: 'this container may not open /dev/fuse, also where it sees one: give it --device /dev/fuse',
+};
+
 /** Throws CliError when /dev/fuse cannot be used. */
 export function needFuse(): void {
   try {
     accessSync('/dev/fuse', constants.R_OK | constants.W_OK);
   } catch (error) {
-    const missing = (error as NodeJS.ErrnoException).code === 'ENOENT';
-    throw new CliError(missing
-      ? 'there is no /dev/fuse: load the fuse module, or give the container --device /dev/fuse'
-      : '/dev/fuse may not be opened by this user: it should have mode 0666');
+    throw new CliError(FUSE_REFUSED[(error as NodeJS.ErrnoException).code ?? ''] ?? `/dev/fuse cannot be opened: ${describe(error)}`);
   }
 }
 
