@@ -9,9 +9,8 @@ import type { Vm, VmOptions } from './vm.js';
 
 /** The card as new: what an interrupted migration has left in it is gone. */
 export function recreate(lab: TestLab, uuid: string): void {
-  const type = sh(`basename $(readlink ${lab.path(uuid, 'mdev_type')})`).stdout.trim();
-  const types = `${lab.dir}/sys/class/mdev_bus/mtty/mdev_supported_types`;
-  assertDone(sh(`echo 1 > ${lab.path(uuid, 'remove')} && echo ${uuid} > ${types}/${type}/create`));
+  const type = sh(`readlink -f ${lab.path(uuid, 'mdev_type')}`).stdout.trim();
+  assertDone(sh(`echo 1 > ${lab.path(uuid, 'remove')} && echo ${uuid} > ${type}/create`));
 }
 
 /** A machine that runs and one that waits for it. */

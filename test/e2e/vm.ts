@@ -5,6 +5,7 @@ import { Child, MDEVSIM } from './child.js';
 import { until } from './deadline.js';
 import { connectMonitor } from './monitor.js';
 import type { TestLab } from './lab.js';
+import { Qtest } from './qtest.js';
 
 export const QEMU = process.env['MDEVSIM_TEST_QEMU'] ?? 'qemu-system-x86_64';
 const FINAL: readonly MigrationStatus[] = ['completed', 'failed', 'cancelled'];
@@ -19,6 +20,10 @@ export interface VmOptions {
   readonly args?: readonly string[];
   /** Memory; default 64M. */
   readonly memory?: string;
+  /** Properties of the device; default `migration-events=on`. */
+  readonly device?: string;
+  /** Whether memory and registers are to be read and written as by the guest's CPU. */
+  readonly qtest?: boolean;
 }
 
 let count = 0;
@@ -27,15 +32,19 @@ export class Vm {
   readonly child: Child;
   readonly #lab: TestLab;
   readonly #name: string;
+  readonly #options: VmOptions;
   #qmp: QmpClient | undefined;
+  #qtest: Qtest | undefined;
 
   constructor(lab: TestLab, options: VmOptions) {
     this.#lab = lab;
+    this.#options = options;
     this.#name = `vm${++count}`;
-    const device = `migration-events=on,id=card`;
+    const device = `${options.device ?? 'migration-events=on'},id=card`;
     const common = [
       QEMU, '-M', 'q35,accel=tcg', '-m', options.memory ?? '64M', '-nodefaults', '-display', 'none', '-no-user-config',
       '-qmp', `unix:${this.#socket('qmp')},server=on,wait=off`,
+      ...(options.qtest === true ? ['-qtest', `unix:${this.#socket('qtest')},server=on,wait=off`, '-qtest-log', 'none'] : []),
       ...(options.incoming === true ? ['-incoming', this.uri] : []), ...(options.args ?? []),
     ];
     const run = [...MDEVSIM, 'run', '--lab', lab.dir, '--'];
@@ -50,6 +59,10 @@ export class Vm {
     if (this.#qmp === undefined) throw new Error(`${this.#name} is not ready`);
     return this.#qmp;
   }
+  get qtest(): Qtest {
+    if (this.#qtest === undefined) throw new Error(`${this.#name} has no qtest socket`);
+    return this.#qtest;
+  }
   /** Where it waits for a migration. */
   get uri(): string {
     return `unix:${this.#socket('migration')}`;
@@ -58,6 +71,7 @@ export class Vm {
   async ready(): Promise<void> {
     this.#qmp = await connectMonitor(this.#socket('qmp'), this.child);
     await this.#qmp.execute('migrate-set-capabilities', { capabilities: [{ capability: 'events', state: true }] });
+    if (this.#options.qtest === true) this.#qtest = await Qtest.connect(this.#socket('qtest'), 30, () => this.child.output);
   }
 
   async isRunning(): Promise<boolean> {
@@ -95,10 +109,16 @@ export class Vm {
   async migrate(target: Vm): Promise<MigrationInfo> {
     await this.startMigration(target);
     const info = await this.reached('completed');
-    // QEMU says RESUME before it starts the devices.
-    const isRunning = ({ event, data }: QmpEvent): boolean => event === 'VFIO_MIGRATION' && data['device-state'] === 'running';
-    await target.qmp.event(isRunning, { what: 'the target device to run' });
+    await target.deviceRuns();
     return info;
+  }
+
+  /** QEMU says RESUME before it starts the devices. */
+  async deviceRuns(): Promise<void> {
+    const { device, uuid } = this.#options;
+    const isRunning = ({ event, data }: QmpEvent): boolean => event === 'VFIO_MIGRATION' && data['device-state'] === 'running';
+    if (device === undefined) await this.qmp.event(isRunning, { what: 'the target device to run' });
+    else await until(20, 'the target device to run', () => (this.#lab.state(uuid) === 'RUNNING' ? true : undefined));
   }
 
   /** Device states that QEMU says it has brought about. */
@@ -108,10 +128,14 @@ export class Vm {
 
   /** I/O port of the card's first BAR, as the firmware has placed it; waits for the firmware. */
   async ioBase(): Promise<number> {
+    return Number(await this.bar(/4348:3253[^]*?BAR0: I\/O at 0x([0-9a-f]+) /));
+  }
+  /** A BAR's address: what is in the pattern's parentheses in `info pci`, once the firmware has placed it. */
+  async bar(pattern: RegExp): Promise<bigint> {
     return until(20, 'the firmware to place the card', async () => {
       const text = await this.qmp.execute('human-monitor-command', { 'command-line': 'info pci' });
-      const base = /4348:3253[^]*?BAR0: I\/O at 0x([0-9a-f]+) /.exec(text)?.[1];
-      return base === undefined || base === 'ffff' ? undefined : parseInt(base, 16);
+      const base = pattern.exec(text)?.[1];
+      return base === undefined || /^f+$/.test(base) ? undefined : BigInt(`0x${base}`);
     });
   }
   async out(port: number, value: number): Promise<void> {
@@ -129,6 +153,7 @@ export class Vm {
 
   kill(): void {
     this.#qmp?.close();
+    this.#qtest?.close();
     this.child.kill();
   }
 
