@@ -4,6 +4,8 @@ import { bind, callAsync, check } from './libc.js';
 
 const cClose = bind('close', 'int', ['int']);
 const cDup3 = bind('dup3', 'int', ['int', 'int', 'int']);
+const cFcntl = bind('fcntl', 'int', ['int', 'int', 'long']);
+const F_DUPFD_CLOEXEC = 1030;
 
 /** Implements kernfs's OwnedFd. */
 export class Fd {
@@ -54,6 +56,11 @@ export class Fd {
 /** dup3(2): makes `to` the same open file as `from`; without FD_CLOEXEC. Throws the errno. */
 export function dupTo(from: number, to: number): void {
   check(cDup3(from, to, 0), 'dup3');
+}
+
+/** Another descriptor of the same open file, close-on-exec. Throws the errno. */
+export function duplicate(fd: number): Fd {
+  return new Fd(check(cFcntl(fd, F_DUPFD_CLOEXEC, 0), 'F_DUPFD_CLOEXEC'));
 }
 
 /** close(2) of a bare number. Throws the errno. */

@@ -59,6 +59,17 @@ export function writeFd2(fd: number, head: Uint8Array, headSize: number, body: U
   return result < 0 ? -lastErrno() : result;
 }
 
+/** One writev(2) of at most IOV_MAX buffers, without copying. Bytes written, perhaps not all, or -errno. */
+export function writevFd(fd: number, parts: readonly Uint8Array[]): number {
+  const vector = new BigUint64Array(parts.length * IOVEC / 8);
+  parts.forEach((part, at) => {
+    vector[2 * at] = addressOf(part);
+    vector[2 * at + 1] = BigInt(part.length);
+  });
+  const result = cWritev(fd, new Uint8Array(vector.buffer), parts.length);
+  return result < 0 ? -lastErrno() : result;
+}
+
 /** open(2) with O_CLOEXEC unless `flags` says otherwise through `inherit`. Throws the errno. */
 export function openFd(path: string, flags: number, options: { inherit?: boolean; mode?: number } = {}): number {
   return check(cOpen(path, options.inherit === true ? flags : flags | O_CLOEXEC, options.mode ?? 0), `open ${path}`);

@@ -1,10 +1,14 @@
-/** Socket pairs and descriptors passed through them. Source: include/linux/socket.h, man 3 cmsg. */
+/** Stream sockets, and descriptors passed through them. Source: include/linux/socket.h, man 3 cmsg. */
+import type { Socket } from 'node:net';
 import { Errno } from '../abi/errno.js';
 import { s32, struct, u32, u64 } from '../abi/layout.js';
-import { Fd } from './fd.js';
-import { addressOf, bind, lastErrno, check } from './libc.js';
+import { duplicate, Fd } from './fd.js';
+import { addressOf, bind, check, lastErrno } from './libc.js';
 
 const cSocketpair = bind('socketpair', 'int', ['int', 'int', 'int', 'pointer']);
+const cShutdown = bind('shutdown', 'int', ['int', 'int']);
+const cSetsockopt = bind('setsockopt', 'int', ['int', 'int', 'int', 'pointer', 'uint']);
+const cGetsockopt = bind('getsockopt', 'int', ['int', 'int', 'int', 'pointer', 'pointer']);
 const cRecvmsg = bind('recvmsg', 'long', ['int', 'pointer', 'int']);
 
 const AF_UNIX = 1;
@@ -14,6 +18,11 @@ const MSG_DONTWAIT = 0x40;
 const MSG_CMSG_CLOEXEC = 0x40000000;
 const SOL_SOCKET = 1;
 const SCM_RIGHTS = 1;
+const SHUT_WR = 1;
+const SO_TYPE = 3;
+const SO_SNDBUF = 7;
+/** Beyond what net.core.wmem_max allows everybody; needs CAP_NET_ADMIN. */
+const SO_SNDBUFFORCE = 32;
 
 const iovec = struct('iovec', { iov_base: u64, iov_len: u64 });
 const msghdr = struct('msghdr', {
@@ -26,6 +35,36 @@ export function socketPair(): [Fd, Fd] {
   const pair = new Int32Array(2);
   check(cSocketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, new Uint8Array(pair.buffer)), 'socketpair');
   return [new Fd(pair[0] as number), new Fd(pair[1] as number)];
+}
+
+/** Whether `fd` is open, and a stream socket. */
+export function isStreamSocket(fd: number): boolean {
+  const value = new Uint8Array(4);
+  return cGetsockopt(fd, SOL_SOCKET, SO_TYPE, value, Uint8Array.of(value.length, 0, 0, 0)) === 0 && value[0] === SOCK_STREAM;
+}
+
+/** How many bytes may be under way in a socket; as many as the machine allows, where that is less. */
+export function setSendBuffer(fd: number, size: number): void {
+  const value = new Uint8Array(Int32Array.of(size).buffer);
+  if (cSetsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, value, value.length) !== 0) {
+    cSetsockopt(fd, SOL_SOCKET, SO_SNDBUF, value, value.length);
+  }
+}
+
+/** Nothing more is sent: the peer reads the end after what was. */
+export function shutdownWriting(fd: number): void {
+  cShutdown(fd, SHUT_WR);
+}
+
+/**
+ * The descriptor of a connected socket, instead of the socket, which may have read nothing yet: Node's own stream costs more than
+ * the bytes. Undefined where the connection is gone already. Source: Node's lib/net.js, `_handle`, which is not documented.
+ */
+export function takeSocket(socket: Socket): Fd | undefined {
+  const fd = (socket as unknown as { readonly _handle?: { readonly fd?: number } | null })._handle?.fd ?? -1;
+  const taken = fd < 0 ? undefined : duplicate(fd);
+  socket.destroy();
+  return taken;
 }
 
 /** The descriptor in the message that waits in the socket, close-on-exec; undefined when there is none. Does not block. */

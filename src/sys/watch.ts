@@ -1,5 +1,6 @@
 /** Any descriptor on Node's own event loop. */
 import koffi from 'koffi';
+import type { node } from 'koffi';
 
 export interface Watch {
   close(): void;
@@ -8,4 +9,57 @@ export interface Watch {
 /** Calls back each time the event loop finds `fd` readable or hung up (level-triggered), until close(). */
 export function watchReadable(fd: number, callback: () => void): Watch {
   return koffi.node.poll(fd, { readable: true, disconnect: true }, callback);
+}
+
+type Direction = 'readable' | 'writable';
+
+/** Waits for one descriptor, in both directions at a time; the event loop looks at it only while somebody waits. */
+export class Readiness {
+  readonly #fd: number;
+  #poll: node.PollHandle | undefined;
+  readonly #waiting: Record<Direction, (() => void) | undefined> = { readable: undefined, writable: undefined };
+  #closed = false;
+
+  constructor(fd: number) {
+    this.#fd = fd;
+  }
+
+  /** Settles when it may be worth another try: also after an error or a hang-up, and at close(). One at a time in a direction. */
+  wait(direction: Direction): Promise<void> {
+    if (this.#closed) return Promise.resolve();
+    return new Promise((resolve) => {
+      this.#waiting[direction] = resolve;
+      this.#arm();
+    });
+  }
+
+  /** Before the descriptor is closed. */
+  close(): void {
+    this.#closed = true;
+    this.#poll?.close();
+    this.#wake('readable');
+    this.#wake('writable');
+  }
+
+  #arm(): void {
+    const events = { readable: this.#waiting.readable !== undefined, writable: this.#waiting.writable !== undefined };
+    if (this.#poll === undefined) this.#poll = koffi.node.poll(this.#fd, events, this.#ready);
+    else if (events.readable || events.writable) this.#poll.start(events, this.#ready);
+    else this.#poll.stop();
+  }
+
+  readonly #ready = (...args: unknown[]): void => {
+    // Called with (status, events), whatever koffi's types say; an error comes without events, and is everybody's.
+    const events = args.at(-1) as node.PollEvents;
+    const all = !events.readable && !events.writable;
+    if (all || events.readable) this.#wake('readable');
+    if (all || events.writable) this.#wake('writable');
+    this.#arm();
+  };
+
+  #wake(direction: Direction): void {
+    const resolve = this.#waiting[direction];
+    this.#waiting[direction] = undefined;
+    resolve?.();
+  }
 }

@@ -1,11 +1,6 @@
 /** RAM through records: what is saved is what is loaded, and a record that does not fit is refused. */
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
-import { createConnection, createServer } from 'node:net';
-import type { Socket } from 'node:net';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { Channel } from '../../src/client/migration/channel.js';
 import { loadRam } from '../../src/client/migration/ram-load.js';
@@ -17,23 +12,18 @@ import { StreamWriter } from '../../src/client/migration/stream-writer.js';
 import { GuestMemory } from '../../src/client/vm/memory.js';
 import { PAGE_SIZE, Ram } from '../../src/client/vm/ram.js';
 import { VmStateHandlers } from '../../src/client/vm/state-handlers.js';
+import { socketPair } from '../../src/sys/socket.js';
 
 const PAGES = 1200;
 
 async function withChannels(body: (sender: Channel, receiver: Channel) => Promise<void>): Promise<void> {
-  const dir = mkdtempSync(join(tmpdir(), 'mdevsim-ram-'));
-  const path = join(dir, 's');
-  const server = createServer();
+  const [one, other] = socketPair();
+  const [sender, receiver] = [new Channel(one), new Channel(other)];
   try {
-    const accepted = new Promise<Socket>((resolve) => server.once('connection', resolve));
-    await new Promise<void>((resolve) => server.listen({ path }, resolve));
-    const [sender, receiver] = [new Channel(createConnection({ path })), new Channel(await accepted)];
     await body(sender, receiver);
+  } finally {
     sender.shutdown();
     receiver.shutdown();
-  } finally {
-    server.close();
-    rmSync(dir, { recursive: true, force: true });
   }
 }
 

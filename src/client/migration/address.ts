@@ -3,9 +3,11 @@
  * migration/migration.c: migrate_uri_parse(), util/qemu-sockets.c: inet_parse().
  */
 import { existsSync } from 'node:fs';
-import { createConnection, createServer, Socket } from 'node:net';
+import { createConnection, createServer } from 'node:net';
 import { dirname } from 'node:path';
 import { ERRNO } from '../../abi/errno.js';
+import { Fd } from '../../sys/fd.js';
+import { isStreamSocket, takeSocket } from '../../sys/socket.js';
 import { strerror } from '../../sys/strerror.js';
 import type { Json } from '../qmp/json-parser.js';
 import { QmpError } from '../qmp/error.js';
@@ -75,16 +77,14 @@ function unresolvable({ host, port }: { host: string; port: string }): string | 
 }
 
 /** A socket from a descriptor that was inherited. Throws QmpError: in QEMU this fails at once. */
-export function inheritedSocket(name: string): Socket {
+export function inheritedSocket(name: string): Fd {
   const fd = /^\d+$/.test(name) ? Number(name) : -1;
-  try {
-    if (fd > 2) return new Socket({ fd, readable: true, writable: true });
-  } catch { /* Not open, or no socket. */ }
+  if (fd > 2 && isStreamSocket(fd)) return new Fd(fd);
   throw new QmpError(`File descriptor named '${name}' has not been found`);
 }
 
 /** Rejects with an Error of QEMU's text. `signal` gives up. */
-export function connect(address: Exclude<MigrationAddress, { type: 'fd' }>, signal: AbortSignal): Promise<Socket> {
+export function connect(address: Exclude<MigrationAddress, { type: 'fd' }>, signal: AbortSignal): Promise<Fd> {
   return new Promise((resolve, reject) => {
     const hopeless = address.type === 'inet' ? unresolvable(address) : undefined;
     if (hopeless !== undefined) return reject(new Error(hopeless));
@@ -103,8 +103,10 @@ export function connect(address: Exclude<MigrationAddress, { type: 'fd' }>, sign
     });
     socket.once('connect', () => {
       signal.removeEventListener('abort', give);
-      socket.removeAllListeners('error');
-      resolve(socket);
+      socket.removeAllListeners('error').setNoDelay(true);
+      const taken = takeSocket(socket);
+      if (taken !== undefined) resolve(taken);
+      else reject(new Error(`Failed to connect to '${describe(address)}': ${strerror(ERRNO.ENOTCONN)}`));
     });
   });
 }
@@ -121,20 +123,18 @@ export function bindFailure(path: string, error: NodeJS.ErrnoException): string 
 
 /** Hands the first connection over, and listens no more then. Rejects with an Error of QEMU's text. */
 export function listen(
-  address: Exclude<MigrationAddress, { type: 'fd' }>, accept: (socket: Socket) => void,
+  address: Exclude<MigrationAddress, { type: 'fd' }>, accept: (socket: Fd) => void,
 ): Promise<SocketAddress> {
   return new Promise((resolve, reject) => {
     const hopeless = address.type === 'inet' && address.host !== '' ? unresolvable(address) : undefined;
     if (hopeless !== undefined) return reject(new Error(hopeless));
     let taken = false;
-    const server = createServer({ allowHalfOpen: true }, (socket) => {
-      if (taken) {
-        socket.destroy();
-        return;
-      }
+    const server = createServer({ pauseOnConnect: true, noDelay: true }, (socket) => {
+      const fd = taken ? socket.destroy() && undefined : takeSocket(socket);
+      if (fd === undefined) return;
       taken = true;
       server.close();
-      accept(socket);
+      accept(fd);
     });
     server.once('error', (error: NodeJS.ErrnoException) => {
       reject(new Error(address.type === 'unix' ? bindFailure(address.path, error)

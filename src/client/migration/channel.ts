@@ -1,9 +1,20 @@
-/** A migration's connection: bytes both ways, read into the caller's memory, with back pressure. */
-import type { Socket } from 'node:net';
-import { errorText } from './error-text.js';
+/**
+ * A migration's connection: bytes both ways, between the kernel and the caller's memory and nowhere else.
+ *
+ * Reads and writes go on without waiting as long as the socket allows, so that a step costs no more than its copy; where it does
+ * not, the event loop says when. One read and one write at a time.
+ */
+import { ERRNO } from '../../abi/errno.js';
+import type { Fd } from '../../sys/fd.js';
+import { readFd, setNonBlocking, writevFd } from '../../sys/io.js';
+import { setSendBuffer, shutdownWriting } from '../../sys/socket.js';
+import { strerror } from '../../sys/strerror.js';
+import { Readiness } from '../../sys/watch.js';
 
-/** Bytes that may wait unread before the peer has to. */
-const READ_AHEAD = 4 << 20;
+/** Bytes that may be under way, where the machine allows so many: a record or two. */
+const SEND_BUFFER = 2 << 20;
+/** Bytes moved without a wait, after which everybody else has a turn. */
+const TURN = 4 << 20;
 
 export class ChannelError extends Error {
   override readonly name = 'ChannelError';
@@ -17,100 +28,85 @@ export class EndOfStream extends ChannelError {
 }
 
 export class Channel {
-  readonly #socket: Socket;
-  readonly #chunks: Buffer[] = [];
-  #queued = 0;
-  #ended = false;
-  #failure: Error | undefined;
-  #wake: (() => void) | undefined;
+  readonly #fd: Fd;
+  readonly #readiness: Readiness;
+  /** Bytes since the last wait. */
+  #moved = 0;
 
-  /** Takes the socket over. */
-  constructor(socket: Socket) {
-    this.#socket = socket;
-    socket.setNoDelay(true);
-    socket.on('data', (chunk: Buffer) => {
-      this.#chunks.push(chunk);
-      this.#queued += chunk.length;
-      if (this.#queued > READ_AHEAD) socket.pause();
-      this.#wake?.();
-    });
-    socket.on('end', () => this.#end());
-    socket.on('close', () => this.#end());
-    socket.on('error', (error) => {
-      this.#failure ??= error;
-      this.#end();
-    });
+  /** Takes a connected socket over. */
+  constructor(socket: Fd) {
+    this.#fd = socket;
+    setNonBlocking(socket.fd);
+    setSendBuffer(socket.fd, SEND_BUFFER);
+    this.#readiness = new Readiness(socket.fd);
   }
 
   /** Settles when all of it is with the kernel. Rejects with ChannelError, with QEMU's text. */
-  write(parts: readonly Uint8Array[]): Promise<void> {
-    return new Promise((resolve, reject) => {
-      this.#socket.cork();
-      let last: Error | undefined;
-      parts.forEach((part, index) => {
-        this.#socket.write(part, (error) => {
-          if (error !== null && error !== undefined) last ??= error;
-          if (index < parts.length - 1) return;
-          if (last === undefined) resolve();
-          else reject(new ChannelError(`Unable to write to socket: ${errorText(this.#failure ?? last)}`));
-        });
-      });
-      this.#socket.uncork();
-    });
+  async write(parts: readonly Uint8Array[]): Promise<void> {
+    for (let rest = parts; rest.length > 0;) {
+      const count = this.#fd.closed ? -ERRNO.EPIPE : writevFd(this.#fd.fd, rest);
+      if (count >= 0) {
+        rest = after(rest, count);
+        await this.#turn(count);
+      } else await this.#retry(-count, 'writable', 'Unable to write to socket');
+    }
   }
 
   /** Fills all of `into`. Rejects with EndOfStream where the peer closed before the first or within the bytes. */
   async read(into: Uint8Array): Promise<void> {
-    let at = 0;
-    while (at < into.length) {
-      const chunk = this.#chunks[0];
-      if (chunk === undefined) {
-        if (this.#failure !== undefined) throw new ChannelError(`Unable to read from socket: ${errorText(this.#failure)}`);
-        if (this.#ended) throw new EndOfStream();
-        await new Promise<void>((resolve) => { this.#wake = resolve; });
-        this.#wake = undefined;
-        continue;
-      }
-      const size = Math.min(chunk.length, into.length - at);
-      into.set(size === chunk.length ? chunk : chunk.subarray(0, size), at);
-      at += size;
-      if (size === chunk.length) this.#chunks.shift();
-      else this.#chunks[0] = chunk.subarray(size);
-      this.#queued -= size;
-      if (this.#socket.isPaused() && this.#queued < READ_AHEAD / 2) this.#socket.resume();
+    for (let at = 0; at < into.length;) {
+      if (this.#fd.closed) throw new EndOfStream();
+      const count = readFd(this.#fd.fd, into.subarray(at), into.length - at);
+      if (count === 0) throw new EndOfStream();
+      if (count > 0) {
+        at += count;
+        await this.#turn(count);
+      } else await this.#retry(-count, 'readable', 'Unable to read from socket');
     }
   }
 
   /** Nothing more is sent; what was, arrives: whatever still comes is thrown away until the peer closes, or so many ms. */
   async finish(patience: number): Promise<void> {
-    this.#socket.removeAllListeners('data');
-    this.#socket.resume().end();
-    if (!this.#socket.destroyed) {
-      await new Promise<void>((resolve) => {
-        const timer = setTimeout(resolve, patience);
-        this.#socket.once('close', () => {
-          clearTimeout(timer);
-          resolve();
-        });
-      });
-    }
-    this.#socket.destroy();
+    if (!this.#fd.closed) shutdownWriting(this.#fd.fd);
+    const timer = setTimeout(() => this.shutdown(), patience);
+    const waste = new Uint8Array(64 << 10);
+    try {
+      for (;;) await this.read(waste);
+    } catch { /* The end, or nobody there any more. */ }
+    clearTimeout(timer);
+    this.shutdown();
   }
 
-  /** Ends it at once: pending reads and writes reject. */
+  /** Ends it at once: pending reads and writes reject. What was written still arrives. */
   shutdown(): void {
-    this.#socket.destroy();
-    this.#end();
+    if (this.#fd.closed) return;
+    this.#readiness.close();
+    this.#fd.close();
   }
 
-  /** Lets it go: what was written still arrives. */
-  close(): void {
-    this.#socket.resume();
-    this.#socket.end(() => this.#socket.destroy());
+  async #retry(errno: number, direction: 'readable' | 'writable', what: string): Promise<void> {
+    if (errno === ERRNO.EINTR) return;
+    if (errno !== ERRNO.EAGAIN) throw new ChannelError(`${what}: ${strerror(errno)}`);
+    this.#moved = 0;
+    await this.#readiness.wait(direction);
   }
 
-  #end(): void {
-    this.#ended = true;
-    this.#wake?.();
+  async #turn(count: number): Promise<void> {
+    this.#moved += count;
+    if (this.#moved < TURN) return;
+    this.#moved = 0;
+    await new Promise((resolve) => { setImmediate(resolve); });
   }
+}
+
+/** What is left of `parts` after their first `count` bytes. */
+function after(parts: readonly Uint8Array[], count: number): readonly Uint8Array[] {
+  let left = count;
+  const at = parts.findIndex((part) => {
+    if (part.length > left) return true;
+    left -= part.length;
+    return false;
+  });
+  if (at < 0) return [];
+  return parts.slice(at).map((part, index) => (index === 0 && left > 0 ? part.subarray(left) : part));
 }

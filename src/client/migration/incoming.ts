@@ -5,7 +5,7 @@
  * The virtual machine is started only after the source's `commit`. A stream that ends or is damaged before leaves it unstarted
  * for good, and the source is told.
  */
-import type { Socket } from 'node:net';
+import type { Fd } from '../../sys/fd.js';
 import { QmpError } from '../qmp/error.js';
 import type { Json } from '../qmp/json-parser.js';
 import { errorText } from './error-text.js';
@@ -63,7 +63,7 @@ export class IncomingMigration {
     this.#exitOnError = exitOnError;
     const address = parse();
     if (this.state.is('none')) this.state.begin();
-    const accept = (socket: Socket): void => void this.#run(new Channel(socket)).catch(this.#options.onFault);
+    const accept = (socket: Fd): void => void this.#run(new Channel(socket)).catch(this.#options.onFault);
     if (address.type === 'fd') accept(inheritedSocket(address.name));
     else {
       try {
@@ -101,7 +101,7 @@ export class IncomingMigration {
     this.state.set('active', 'completed');
     await steps.reach('load_cleanup');
     await this.#lock.hold(() => this.#cleanup());
-    channel.close();
+    channel.shutdown();
   }
 
   /** Everything up to and with the source's commit. Rejects with StreamError, ChannelError, VfioError, Errno. */
@@ -121,15 +121,15 @@ export class IncomingMigration {
     // A device takes one block while the next one is read.
     let written: Promise<void> = Promise.resolve();
     for (let ended = false; !ended;) {
-      const [{ name, payload }] = await Promise.all([reader.next(), written]);
+      const [{ name, device, payload }] = await Promise.all([reader.next(), written]);
       switch (name) {
         case 'ram': loadRam(vm.ram, payload); break;
         case 'deviceData':
-          written = DeviceLoader.of(this.#loaders, payload).data(payload);
+          written = DeviceLoader.of(this.#loaders, device).data(payload);
           // Whether it fails is seen in the next turn.
           written.catch(() => undefined);
           break;
-        case 'deviceConfig': DeviceLoader.of(this.#loaders, payload).config(payload); break;
+        case 'deviceConfig': DeviceLoader.of(this.#loaders, device).config(payload); break;
         case 'runState': state = parseRunState(payload); break;
         case 'switchoverStart': break;
         case 'end': ended = true; break;

@@ -6,8 +6,8 @@
  * gives the machine away with `commit`, between the two. Whatever goes wrong before leaves the machine here; only where the
  * connection is lost after `commit` was sent and nothing comes back is it not known who has it: then it stays stopped here.
  */
-import type { Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { Fd } from '../../sys/fd.js';
 import type { Vm } from '../vm/vm.js';
 import { isLive } from '../vm/run-state.js';
 import type { RunState } from '../vm/run-state.js';
@@ -71,14 +71,14 @@ export class OutgoingRun {
   }
 
   /** Makes the connection, as far as that is done at once. Throws QmpError. */
-  open(address: MigrationAddress): () => Promise<Socket> {
+  open(address: MigrationAddress): () => Promise<Fd> {
     if (address.type !== 'fd') return () => connect(address, this.#abort.signal);
     const socket = inheritedSocket(address.name);
     return () => Promise.resolve(socket);
   }
 
   /** To the end. Never rejects, but for defects. */
-  async run(open: () => Promise<Socket>): Promise<void> {
+  async run(open: () => Promise<Fd>): Promise<void> {
     if (await this.#connect(open)) {
       await this.#thread();
       await this.#context.steps.reach('iteration_finish');
@@ -117,7 +117,7 @@ export class OutgoingRun {
   }
 
   /** migration_connect(): says whether the thread may run. */
-  async #connect(open: () => Promise<Socket>): Promise<boolean> {
+  async #connect(open: () => Promise<Fd>): Promise<boolean> {
     const { vm, steps, parameters } = this.#context;
     try {
       await steps.reach('connect');
@@ -300,8 +300,7 @@ export class OutgoingRun {
     if (this.#channel !== undefined) {
       this.#ram.cleanup();
       for (const saver of this.#savers) saver.cleanup();
-      if (this.#state.is('completed')) this.#channel.close();
-      else this.#channel.shutdown();
+      this.#channel.shutdown();
     }
     this.#state.set('cancelling', 'cancelled');
   }

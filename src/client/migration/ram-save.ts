@@ -9,8 +9,8 @@ import type { MigrationStatistics } from './statistics.js';
 import { ramRecordStruct, ramRunStruct } from './stream.js';
 import type { StreamWriter } from './stream-writer.js';
 
-/** Pages of one record. */
-const RECORD_PAGES = 256;
+/** Pages of one record: what its head leaves of MAX_PAYLOAD. */
+const RECORD_PAGES = 240;
 /** Runs of zero pages of one record. */
 const RECORD_ZERO_RUNS = 1024;
 const ZERO_PAGE = Buffer.alloc(PAGE_SIZE);
@@ -38,6 +38,15 @@ class Runs {
     }
   }
 
+  /** Takes the first `most` runs out. */
+  take(most: number): Runs {
+    const taken = new Runs();
+    const counts = this.#counts.splice(0, most);
+    this.#pages.splice(0, most).forEach((page, at) => taken.add(page, counts[at]));
+    this.total -= taken.total;
+    return taken;
+  }
+
   encode(): Uint8Array {
     const data = new Uint8Array(this.length * ramRunStruct.size);
     this.#pages.forEach((page, at) => ramRunStruct.patch(data, { page, count: this.#counts[at] ?? 0 }, at * ramRunStruct.size));
@@ -57,7 +66,7 @@ export class RamSaver {
   readonly #staging = Buffer.alloc(RECORD_PAGES * PAGE_SIZE);
   readonly #words: Uint32Array;
   /** Zero pages that were never written, still to be told. */
-  #holes = new Runs();
+  readonly #holes = new Runs();
 
   /** `pass` is told of each synchronisation: the event MIGRATION_PASS. */
   constructor(memory: GuestMemory, statistics: MigrationStatistics, pass: (count: number) => void) {
@@ -115,8 +124,7 @@ export class RamSaver {
 
   /** Sends one record of at most about `limit` bytes (one page at least). False when there is nothing to send. */
   async send(writer: StreamWriter, limit: number): Promise<boolean> {
-    const zeros = this.#holes;
-    this.#holes = new Runs();
+    const zeros = this.#holes.take(RECORD_ZERO_RUNS);
     if (this.#pages === 0 && zeros.length === 0) return false;
     const { bytes } = this.#memory.ram;
     const most = Math.max(1, Math.min(RECORD_PAGES, Math.floor(limit / PAGE_SIZE)));

@@ -1,11 +1,17 @@
 /** Records from a channel, checked. */
+import { bigBuffer } from '../../sys/big-buffer.js';
 import type { Channel } from './channel.js';
 import { checkPreamble, HEADER_SIZE, MAX_PAYLOAD, PREAMBLE_SIZE, StreamChecksum, StreamError } from './stream.js';
 import type { RecordName } from './stream.js';
 
+/** Larger payloads have buffers that are made when the first one comes, bytes. */
+const SMALL = 64 << 10;
+
 export interface StreamRecord {
   readonly name: RecordName;
-  /** Valid until the record after the next one is read. */
+  /** Its place in the stream's configuration; 0 in records that are of no device. */
+  readonly device: number;
+  /** Valid until the record after the next one is read. Begins at a page. */
   readonly payload: Uint8Array;
 }
 
@@ -13,7 +19,7 @@ export class StreamReader {
   readonly #channel: Channel;
   readonly #checksum = new StreamChecksum();
   readonly #header = new Uint8Array(HEADER_SIZE);
-  readonly #buffers = [new Uint8Array(64 << 10), new Uint8Array(64 << 10)];
+  #buffers: Uint8Array = new Uint8Array(2 * SMALL);
   #turn = 0;
 
   constructor(channel: Channel) {
@@ -31,16 +37,14 @@ export class StreamReader {
   async next(): Promise<StreamRecord> {
     await this.#channel.read(this.#header);
     const header = this.#checksum.decodeHeader(this.#header);
+    // The record before is still in use: it keeps the buffers that it was in.
+    if (header.length > this.#buffers.length / 2) this.#buffers = bigBuffer(2 * MAX_PAYLOAD);
     this.#turn ^= 1;
-    let buffer = this.#buffers[this.#turn];
-    if (buffer === undefined || header.length > buffer.length) {
-      buffer = new Uint8Array(header.length > 1 << 20 ? MAX_PAYLOAD : 1 << 20);
-      this.#buffers[this.#turn] = buffer;
-    }
-    const payload = buffer.subarray(0, header.length);
+    const start = this.#turn * this.#buffers.length / 2;
+    const payload = this.#buffers.subarray(start, start + header.length);
     await this.#channel.read(payload);
     this.#checksum.check(header, payload);
-    return { name: header.name, payload };
+    return { name: header.name, device: header.device, payload };
   }
 }
 

@@ -20,15 +20,23 @@ export class StreamWriter {
   }
 
   /** Settles when it is with the kernel: `parts` may be used again then. Rejects with ChannelError. */
-  async record(name: RecordName, ...parts: readonly Uint8Array[]): Promise<void> {
-    const header = this.#checksum.encodeHeader(name, parts);
-    const filled = parts.filter(({ length }) => length > 0);
-    await this.#channel.write([header, ...filled]);
-    this.#sent(filled.reduce((sum, { length }) => sum + length, header.length));
+  record(name: RecordName, ...parts: readonly Uint8Array[]): Promise<void> {
+    return this.#send(name, 0, parts);
+  }
+
+  /** A record of the device at that place in the configuration, as record(). */
+  deviceRecord(name: 'deviceData' | 'deviceConfig', device: number, data: Uint8Array): Promise<void> {
+    return this.#send(name, device, [data]);
   }
 
   json(name: RecordName, value: unknown): Promise<void> {
     return this.record(name, Buffer.from(JSON.stringify(value)));
   }
-}
 
+  async #send(name: RecordName, device: number, parts: readonly Uint8Array[]): Promise<void> {
+    const header = this.#checksum.encodeHeader(name, parts, device);
+    const filled = parts.filter(({ length }) => length > 0);
+    await this.#channel.write([header, ...filled]);
+    this.#sent(filled.reduce((sum, { length }) => sum + length, header.length));
+  }
+}

@@ -1,7 +1,7 @@
 /** One device of an incoming migration. Source: QEMU's hw/vfio/migration.c: vfio_load_setup() ... vfio_load_cleanup(). */
 import { VFIO_DEVICE_STATE_RESUMING } from '../../abi/vfio.js';
 import type { VfioMigration, VfioPciDevice } from '../vm/device.js';
-import { deviceRecordStruct, StreamError } from './stream.js';
+import { StreamError } from './stream.js';
 
 export class DeviceLoader {
   readonly #device: VfioPciDevice;
@@ -13,9 +13,7 @@ export class DeviceLoader {
   }
 
   /** Whom a record is for. Throws StreamError. */
-  static of(loaders: readonly (DeviceLoader | undefined)[], payload: Uint8Array): DeviceLoader {
-    if (payload.length < deviceRecordStruct.size) throw new StreamError('Device record is too short');
-    const { device } = deviceRecordStruct.decode(payload);
+  static of(loaders: readonly (DeviceLoader | undefined)[], device: number): DeviceLoader {
     const loader = loaders[device];
     if (loader === undefined) throw new StreamError(`Unknown savevm section ${device}`);
     return loader;
@@ -28,12 +26,12 @@ export class DeviceLoader {
 
   /** vfio_load_state() of DEV_DATA_STATE. Rejects with Errno. */
   data(payload: Uint8Array): Promise<void> {
-    return this.#migration.write(payload.subarray(deviceRecordStruct.size));
+    return this.#migration.write(payload);
   }
 
   /** vfio_load_state() of DEV_CONFIG_STATE. Throws VfioError. */
   config(payload: Uint8Array): void {
-    this.#device.loadConfig(payload.slice(deviceRecordStruct.size));
+    this.#device.loadConfig(payload.slice());
   }
 
   cleanup(): void {

@@ -4,11 +4,11 @@ import {
   VFIO_DEVICE_STATE_PRE_COPY, VFIO_DEVICE_STATE_PRE_COPY_P2P, VFIO_DEVICE_STATE_RUNNING, VFIO_DEVICE_STATE_STOP,
   VFIO_DEVICE_STATE_STOP_COPY,
 } from '../../abi/vfio.js';
+import { bigBuffer } from '../../sys/big-buffer.js';
 import { errorText } from './error-text.js';
 import { VfioError } from '../vm/device.js';
 import type { VfioMigration, VfioPciDevice } from '../vm/device.js';
 import type { MigrationStatistics } from './statistics.js';
-import { deviceRecordStruct } from './stream.js';
 import type { StreamWriter } from './stream-writer.js';
 
 /** QEMU's VFIO_MIG_DEFAULT_DATA_BUFFER_SIZE, bytes. */
@@ -20,8 +20,9 @@ export class DeviceSaver {
   readonly #device: VfioPciDevice;
   readonly #migration: VfioMigration;
   readonly #statistics: MigrationStatistics;
-  readonly #head: Uint8Array;
-  #buffer = new Uint8Array(0);
+  readonly #index: number;
+  /** Two blocks. */
+  #buffer: Uint8Array = new Uint8Array(0);
   #initialBytes = 0;
   #dirtyBytes = 0;
 
@@ -30,7 +31,7 @@ export class DeviceSaver {
     this.#device = device;
     this.#migration = migration;
     this.#statistics = statistics;
-    this.#head = deviceRecordStruct.encode({ device: index });
+    this.#index = index;
   }
 
   get #inPrecopy(): boolean {
@@ -42,7 +43,7 @@ export class DeviceSaver {
   setup(): void {
     const size = Math.min(BUFFER_SIZE, this.#stopCopySize(BUFFER_SIZE));
     if (size === 0) throw new VfioError(`${this.#device.name}: Failed to allocate migration data buffer`);
-    this.#buffer = new Uint8Array(size);
+    this.#buffer = size < BUFFER_SIZE ? new Uint8Array(2 * size) : bigBuffer(2 * size);
     if (!this.#migration.hasPreCopy) return;
     switch (this.#migration.deviceState) {
       case VFIO_DEVICE_STATE_RUNNING:
@@ -79,21 +80,23 @@ export class DeviceSaver {
   async complete(writer: StreamWriter): Promise<void> {
     this.#migration.setState(VFIO_DEVICE_STATE_STOP_COPY, VFIO_DEVICE_STATE_STOP);
     // One block is read while the one before it is sent.
-    const buffers = [this.#buffer, new Uint8Array(this.#buffer.length)];
-    let sent: Promise<void> = Promise.resolve();
-    for (let turn = 0; ; turn ^= 1) {
-      const buffer = buffers[turn] ?? this.#buffer;
-      const [size] = await Promise.all([this.#read(buffer), sent]);
+    let block = this.#block(0);
+    let reading = this.#read(block);
+    for (let turn = 1; ; turn ^= 1) {
+      const size = await reading;
       if (size === 0) return;
-      sent = this.#send(writer, buffer.subarray(0, size));
-      // Whether it fails is seen in the next turn.
-      sent.catch(() => undefined);
+      const full = block.subarray(0, size);
+      block = this.#block(turn);
+      reading = this.#read(block);
+      // Whether it fails is seen when this block has been sent.
+      reading.catch(() => undefined);
+      await this.#send(writer, full);
     }
   }
 
   /** vfio_save_state() */
   async config(writer: StreamWriter): Promise<void> {
-    await writer.record('deviceConfig', this.#head, this.#device.saveConfig());
+    await writer.deviceRecord('deviceConfig', this.#index, this.#device.saveConfig());
   }
 
   /** vfio_save_cleanup() */
@@ -121,10 +124,17 @@ export class DeviceSaver {
     } catch { /* Taken as nothing, as QEMU does. */ }
   }
 
+  /** The first or the second half of the buffer, each as large as QEMU's. */
+  #block(half: number): Uint8Array {
+    const size = this.#buffer.length / 2;
+    return this.#buffer.subarray(half * size, (half + 1) * size);
+  }
+
   /** One block; 0 at the end of the device's data, or where a device in PRE_COPY has nothing for now. */
   async #saveBlock(writer: StreamWriter): Promise<number> {
-    const size = await this.#read(this.#buffer);
-    if (size > 0) await this.#send(writer, this.#buffer.subarray(0, size));
+    const block = this.#block(0);
+    const size = await this.#read(block);
+    if (size > 0) await this.#send(writer, block.subarray(0, size));
     return size;
   }
 
@@ -138,7 +148,7 @@ export class DeviceSaver {
   }
 
   async #send(writer: StreamWriter, data: Uint8Array): Promise<void> {
-    await writer.record('deviceData', this.#head, data);
+    await writer.deviceRecord('deviceData', this.#index, data);
     this.#statistics.vfioTransferred += data.length;
   }
 }
