@@ -13,10 +13,12 @@ type Job = () => Promise<void>;
 export class MainLoop {
   readonly #jobs: Job[] = [];
   #running = false;
+  #over = false;
 
   /** Queues a job; settles with what it returns or throws. */
   run<T>(job: () => T | Promise<T>): Promise<T> {
     return new Promise((resolve, reject) => {
+      if (this.#over) return;
       this.#jobs.push(async () => {
         try {
           resolve(await job());
@@ -26,6 +28,12 @@ export class MainLoop {
       });
       if (!this.#running) void this.#drain();
     });
+  }
+
+  /** The process ends: what is queued by then is never run, and its promises never settle. */
+  stop(): void {
+    this.#over = true;
+    this.#jobs.length = 0;
   }
 
   /** Jobs that wait, the running one not among them. */

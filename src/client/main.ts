@@ -83,8 +83,11 @@ export async function startVmm(options: VmmOptions): Promise<RunningVmm> {
     };
   });
   const close = async (): Promise<void> => {
-    await server?.close();
+    loop.stop();
+    // Clients still hear of these: migration_shutdown(), and the stop of the devices.
+    outgoing.cancel();
     vm.shutdown();
+    await server?.close();
     devices.close();
     ram.close();
   };

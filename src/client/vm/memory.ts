@@ -26,14 +26,12 @@ export class GuestMemory {
     this.#isRunning = isRunning;
   }
 
-  /** Returns the function that takes it out again (and stops it). */
+  /** Returns the function that takes it out again. It is not stopped: whoever keeps it is closed then. */
   addLog(log: DirtyLog): () => void {
     this.#logs.push(log);
     return () => {
       const at = this.#logs.indexOf(log);
-      if (at < 0) return;
-      this.#logs.splice(at, 1);
-      if (this.#logging) log.stop();
+      if (at >= 0) this.#logs.splice(at, 1);
     };
   }
 

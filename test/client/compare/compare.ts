@@ -9,18 +9,29 @@ import { whyNoQemu } from '../../e2e/requirements.js';
 import { recreate } from '../../e2e/scenario.js';
 import type { Kind, MachineOptions, Via } from './machine.js';
 import { Machine } from './machine.js';
-import { comparable, TraceReader } from './sequence.js';
+import { comparable, eventWords, TraceReader } from './sequence.js';
+
+/** `busy`: the source's guest. The rest is for both. */
+export type PairOptions = Pick<MachineOptions, 'busy' | 'properties'>;
 
 export class Run {
   readonly lab: TestLab;
   readonly kind: Kind;
   readonly via: Via;
   readonly machines: Machine[] = [];
+  readonly #trace: TraceReader;
 
-  constructor(lab: TestLab, kind: Kind, via: Via) {
+  constructor(lab: TestLab, kind: Kind, via: Via, trace: TraceReader) {
     this.lab = lab;
     this.kind = kind;
     this.via = via;
+    this.#trace = trace;
+  }
+
+  /** Until the machine has made such a call. */
+  async called(machine: Machine, call: RegExp): Promise<void> {
+    const ask = (): true | undefined => (this.#trace.of(machine.child.pid).some((line) => call.test(line)) ? true : undefined);
+    await until(15, `${machine.child.name} to call ${String(call)}`, ask, () => machine.child.output);
   }
 
   async start(uuid: string, options: Omit<MachineOptions, 'via'> = {}): Promise<Machine> {
@@ -31,8 +42,10 @@ export class Run {
   }
 
   /** One that runs, and one that waits for it. */
-  async pair(options: { readonly busy?: boolean } = {}): Promise<{ source: Machine; target: Machine }> {
-    const [source, target] = await Promise.all([this.start(SOURCE, options), this.start(TARGET, { incoming: true })]);
+  async pair({ busy, ...both }: PairOptions = {}): Promise<{ source: Machine; target: Machine }> {
+    const [source, target] = await Promise.all([
+      this.start(SOURCE, { ...both, busy: busy === true }), this.start(TARGET, { ...both, incoming: true }),
+    ]);
     await source.running();
     return { source, target };
   }
@@ -43,12 +56,20 @@ export interface Scenario {
   readonly via?: Via;
   /** The knob `features` of both devices. */
   readonly features?: string;
+  /** `either`: QEMU's own threads decide which events come, so they are not compared. */
+  readonly events?: 'either';
   readonly run: (run: Run) => Promise<void>;
 }
 
-/** The calls of each machine of the scenario, in the order in which they were started. */
-async function record(lab: TestLab, trace: TraceReader, kind: Kind, scenario: Scenario): Promise<string[][]> {
-  const run = new Run(lab, kind, scenario.via ?? 'group');
+/** What one machine of a scenario did: calls to its devices, and events. */
+interface Story {
+  readonly calls: readonly string[];
+  readonly events: readonly string[];
+}
+
+/** Each machine of the scenario, in the order in which they were started. */
+async function record(lab: TestLab, trace: TraceReader, kind: Kind, scenario: Scenario): Promise<Story[]> {
+  const run = new Run(lab, kind, scenario.via ?? 'group', trace);
   try {
     for (const uuid of [SOURCE, TARGET]) {
       recreate(lab, uuid);
@@ -59,7 +80,9 @@ async function record(lab: TestLab, trace: TraceReader, kind: Kind, scenario: Sc
     const { marks } = trace;
     assertDone(sh(`cat ${lab.path(SOURCE, 'migration_block')} >/dev/null`));
     await until(10, 'the trace to come in', () => (trace.marks > marks ? true : undefined));
-    return run.machines.map(({ child }) => comparable(kind, trace.of(child.pid)));
+    return run.machines.map(({ child, qmp }) => ({
+      calls: comparable(kind, trace.of(child.pid)), events: scenario.events === 'either' ? [] : eventWords(qmp.events),
+    }));
   } catch (error) {
     const last = run.machines.map(({ child }) => [`--- ${child.name}`, child.output, ...trace.of(child.pid).slice(-30)].join('\n'));
     if (error instanceof Error) error.message += `\n(${kind})\n${last.join('\n')}`;
@@ -72,18 +95,18 @@ async function record(lab: TestLab, trace: TraceReader, kind: Kind, scenario: Sc
   }
 }
 
-/** Throws with what differs and a few calls around it. */
+/** Throws with what differs and a few lines around it. */
 function same(qemu: readonly string[], vmm: readonly string[], what: string): void {
-  const at = qemu.findIndex((call, n) => call !== vmm[n]);
+  const at = qemu.findIndex((line, n) => line !== vmm[n]);
   if (at < 0 && qemu.length === vmm.length) return;
   const from = Math.max(0, (at < 0 ? qemu.length : at) - 4);
-  const show = (calls: readonly string[]): string => calls.slice(from, from + 14).join('\n  ');
-  assert.fail(`${what}: calls differ from number ${at < 0 ? qemu.length : at} on\nQEMU:\n  ${show(qemu)}\nvmm:\n  ${show(vmm)}`);
+  const show = (lines: readonly string[]): string => lines.slice(from, from + 14).join('\n  ');
+  assert.fail(`${what} differ from number ${at < 0 ? qemu.length : at} on\nQEMU:\n  ${show(qemu)}\nvmm:\n  ${show(vmm)}`);
 }
 
 export function compareScenarios(title: string, scenarios: readonly Scenario[]): void {
-  describe(`stock QEMU and mdevsim vmm: ${title}`, { skip: whyNoQemu() ?? false, timeout: 85_000 }, () => {
-    it('do the same to their devices', async (context) => {
+  describe(`stock QEMU and mdevsim vmm: ${title}`, { skip: whyNoQemu() ?? false, timeout: 230_000 }, () => {
+    it('do the same to their devices, and say the same of it', async (context) => {
       await TestLab.with({ args: ['--trace', 'vfio,slot,sysfs'] }, async (lab) => {
         const trace = new TraceReader();
         lab.server.process.stderr?.setEncoding('utf8').on('data', (data: string) => trace.feed(data));
@@ -92,7 +115,10 @@ export function compareScenarios(title: string, scenarios: readonly Scenario[]):
             const qemu = await record(lab, trace, 'qemu', scenario);
             const vmm = await record(lab, trace, 'vmm', scenario);
             assert.equal(vmm.length, qemu.length);
-            for (const [n, calls] of qemu.entries()) same(calls, vmm[n] ?? [], `machine ${n + 1}`);
+            for (const [n, { calls, events }] of qemu.entries()) {
+              same(calls, vmm[n]?.calls ?? [], `machine ${n + 1}: calls`);
+              same(events, vmm[n]?.events ?? [], `machine ${n + 1}: events`);
+            }
           });
         }
       });

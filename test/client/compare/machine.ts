@@ -11,6 +11,8 @@ import { QEMU } from '../../e2e/vm.js';
 export type Kind = 'qemu' | 'vmm';
 export type Via = 'group' | 'cdev';
 const FINAL: readonly MigrationStatus[] = ['completed', 'failed', 'cancelled'];
+/** On stock QEMU and on ours. */
+const PROPERTIES = 'migration-events=on';
 
 export interface MachineOptions {
   readonly via: Via;
@@ -19,6 +21,10 @@ export interface MachineOptions {
   readonly busy?: boolean;
   /** A second device. Only by group. */
   readonly also?: string | undefined;
+  /** -S: not started. */
+  readonly stopped?: boolean;
+  /** More properties of the devices. */
+  readonly properties?: string;
 }
 
 let count = 0;
@@ -73,9 +79,15 @@ export class Machine {
     }, () => this.child.output);
   }
 
-  async running(): Promise<void> {
-    const ask = async (): Promise<true | undefined> => ((await this.qmp.execute('query-status')).running ? true : undefined);
-    await until(15, `${this.#name} to run`, ask, () => this.child.output);
+  running(): Promise<void> {
+    return this.is('running');
+  }
+
+  /** Until query-status says so. */
+  async is(status: string): Promise<void> {
+    const ask = async (): Promise<true | undefined> =>
+      ((await this.qmp.execute('query-status')).status === status ? true : undefined);
+    await until(15, `${this.#name} to be ${status}`, ask, () => this.child.output);
   }
 
   async quit(): Promise<void> {
@@ -88,7 +100,7 @@ export class Machine {
     this.child.kill();
   }
 
-  #qemu({ via, also }: MachineOptions, incoming: readonly string[] | undefined): string[] {
+  #qemu({ via, also, stopped, properties: more }: MachineOptions, incoming: readonly string[] | undefined): string[] {
     // A firmware that does nothing: the guest never looks at the device.
     const bios = join(this.#lab.scratch, 'bios');
     const content = new Uint8Array(64 << 10);
@@ -97,25 +109,27 @@ export class Machine {
     const common = [
       QEMU, '-M', 'q35,accel=tcg', '-m', '64M', '-bios', bios, '-nodefaults', '-display', 'none', '-no-user-config',
       '-qmp', `unix:${this.#socket('qmp')},server=on,wait=off`,
-      ...(incoming === undefined ? [] : [`-${incoming[0]}`, incoming[1] ?? '']),
+      ...(incoming === undefined ? [] : [`-${incoming[0]}`, incoming[1] ?? '']), ...(stopped === true ? ['-S'] : []),
     ];
+    const properties = [PROPERTIES, ...(more === undefined ? [] : [more])].join(',');
     const run = [...MDEVSIM, 'run', '--lab', this.#lab.dir, '--'];
     const device = (uuid: string, id: string): string[] =>
-      ['-device', `vfio-pci,sysfsdev=/sys/bus/mdev/devices/${uuid},id=${id}`];
+      ['-device', `vfio-pci,sysfsdev=/sys/bus/mdev/devices/${uuid},id=${id},${properties}`];
     const second = also === undefined ? [] : device(also, 'second');
     if (via === 'group') return [...run, ...common, ...device(this.uuid, 'card'), ...second];
     return [
       ...run, 'sh', '-c', `exec 8<>/dev/iommu 9<>/dev/vfio/devices/${this.#lab.cdev(this.uuid)}; exec "$@"`, 'sh',
-      ...common, '-object', 'iommufd,id=iommufd0,fd=8', '-device', 'vfio-pci,fd=9,iommufd=iommufd0,id=card',
+      ...common, '-object', 'iommufd,id=iommufd0,fd=8', '-device', `vfio-pci,fd=9,iommufd=iommufd0,id=card,${properties}`,
     ];
   }
 
-  #vmm({ via, also, busy }: MachineOptions, incoming: readonly string[] | undefined): string[] {
+  #vmm({ via, also, busy, stopped, properties: more }: MachineOptions, incoming: readonly string[] | undefined): string[] {
+    const properties = [PROPERTIES, ...(more === undefined ? [] : [more])].join(',');
     return [
       ...MDEVSIM, 'vmm', '--lab', this.#lab.dir, '--ram', '64M',
-      '--device', `${this.uuid},id=card${via === 'cdev' ? ',iommufd=on' : ''}`,
-      ...(also === undefined ? [] : ['--device', `${also},id=second`]),
-      ...(busy === true ? ['--guest-load', 'pages=2000,bytes=0'] : []),
+      '--device', `${this.uuid},id=card,${properties}${via === 'cdev' ? ',iommufd=on' : ''}`,
+      ...(also === undefined ? [] : ['--device', `${also},id=second,${properties}`]),
+      ...(busy === true ? ['--guest-load', 'pages=2000,bytes=0'] : []), ...(stopped === true ? ['-S'] : []),
       '--qmp', `unix:${this.#socket('qmp')}`, ...(incoming === undefined ? [] : [`--${incoming[0]}`, incoming[1] ?? '']),
     ];
   }

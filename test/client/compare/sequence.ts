@@ -2,6 +2,7 @@
  * What a VMM did to its device, from the lab's trace, one line a call. Two VMMs did the same when their lines are the same,
  * but for the differences that are named here with their reasons.
  */
+import type { QmpEvent } from '../../../src/client/qmp/client.js';
 import type { Kind } from './machine.js';
 
 /** Calls by process, in the order in which the lab answered them. */
@@ -51,6 +52,8 @@ const PENDING = [
   / VFIO_MIG_GET_PRECOPY_INFO -> 0$/,
 ] as const;
 
+const PIECE = / iova=\d+ length=\d+/;
+
 /** A device in PRE_COPY that has nothing to give for now. */
 const NOTHING_YET = /^migration-saving read \d+ \d+ -> (0|ENOMSG)$/;
 
@@ -61,7 +64,7 @@ interface KnownDifference {
   /** In whose lines. */
   readonly in: readonly Kind[];
   readonly call: RegExp;
-  /** Left out altogether, or every run of them counted once. */
+  /** Left out altogether, or every run of them counted once, without PIECE. */
   readonly treatment: 'absent' | 'once';
   readonly why: string;
 }
@@ -75,7 +78,7 @@ export const KNOWN_DIFFERENCES: readonly KnownDifference[] = [
     in: ['qemu', 'vmm'], call: /^(vfio-container VFIO_IOMMU_(UN)?MAP_DMA|iommufd IOMMU_IOAS_(UN)?MAP) /, treatment: 'absent',
     why: 'q35 maps its RAM in pieces, around holes and ROMs, and again when they change; vmm has one piece',
   },
-  { in: ['qemu', 'vmm'], call: PENDING[0], treatment: 'once', why: 'one for each piece of RAM' },
+  { in: ['qemu', 'vmm'], call: PENDING[0], treatment: 'once', why: 'one for each piece of RAM, whose address and length it names' },
 ];
 
 /**
@@ -92,8 +95,9 @@ export function comparable(kind: Kind, calls: readonly string[]): string[] {
     if (precopy && NOTHING_YET.test(call)) continue;
     const known = KNOWN_DIFFERENCES.find((row) => row.in.includes(kind) && row.call.test(call));
     if (known?.treatment === 'absent') continue;
-    if (known?.treatment === 'once' && lines.at(-1) === call) continue;
-    lines.push(call);
+    const line = known?.treatment === 'once' ? call.replace(PIECE, '') : call;
+    if (known?.treatment === 'once' && lines.at(-1) === line) continue;
+    lines.push(line);
   }
   if (!lines.slice(lines.findIndex((line) => RESUMING.test(line)) + 1).some((line) => / SET MIG_DEVICE_STATE /.test(line))) {
     return lines.filter((line) => !line.startsWith('migration-resuming write '));
@@ -106,4 +110,12 @@ export function comparable(kind: Kind, calls: readonly string[]): string[] {
     lines.splice(at, end - at);
   }
   return lines;
+}
+
+/** Events by name and what they tell; how many passes there are is a matter of time. */
+export function eventWords(events: readonly QmpEvent[]): string[] {
+  return events.filter(({ event }) => event !== 'MIGRATION_PASS').map(({ event, data }) => {
+    const words = ['device-id', 'status', 'device-state', 'reason'].map((name) => data[name]);
+    return [event, ...words.filter((word) => typeof word === 'string')].join(' ');
+  });
 }

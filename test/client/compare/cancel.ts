@@ -1,0 +1,64 @@
+/** Migrations that are cancelled, in every state in which they can be. */
+import { until } from '../../e2e/deadline.js';
+import { SOURCE } from '../../e2e/lab.js';
+import type { Run, Scenario } from './compare.js';
+import { deafListener } from './deaf.js';
+import { slowly } from './machine.js';
+import { FEATURES, PAUSE } from './success.js';
+
+/** While RAM and the device are sent, and the machine runs. */
+async function whileActive(run: Run): Promise<void> {
+  const { source, target } = await run.pair({ busy: true });
+  await slowly(source);
+  await source.migrate(target);
+  await source.reached('active');
+  await source.qmp.execute('migrate_cancel');
+  await source.reached('cancelled');
+}
+
+/** With the machine stopped and everything ready. */
+async function beforeSwitchover(run: Run): Promise<void> {
+  const { source, target } = await run.pair();
+  await source.qmp.execute('migrate-set-capabilities', PAUSE);
+  await source.migrate(target);
+  await source.reached('pre-switchover');
+  await source.qmp.execute('migrate_cancel');
+  await source.reached('cancelled');
+  await source.running();
+}
+
+export const CANCEL: readonly Scenario[] = [
+  {
+    title: 'cancelled in setup, while it connects', run: async (run) => {
+      const source = await run.start(SOURCE);
+      await source.running();
+      const listener = await deafListener();
+      try {
+        await source.migrate(listener.uri);
+        await source.reached('setup');
+        await source.qmp.execute('migrate_cancel');
+        await source.reached('cancelled');
+      } finally {
+        await listener.end();
+      }
+      await source.qmp.execute('stop');
+      await source.qmp.execute('cont');
+    },
+  },
+  {
+    title: 'cancelled in setup, while the device enters PRE_COPY', events: 'either', run: async (run) => {
+      const { source, target } = await run.pair({ busy: true });
+      await slowly(source);
+      run.lab.knob(SOURCE, 'delay', 'PRE_COPY 700');
+      await source.migrate(target);
+      // Its last call before PRE_COPY. Then it holds its big lock, and answers when that is done.
+      await run.called(source, / GET MIG_DATA_SIZE /);
+      await source.qmp.execute('migrate_cancel');
+      await source.reached('cancelled');
+      run.lab.knob(SOURCE, 'delay', 'off');
+      await until(10, 'the device to run', () => (run.lab.state(SOURCE) === 'RUNNING' ? true : undefined));
+    },
+  },
+  ...FEATURES.map((words): Scenario => ({ title: `cancelled while active, ${words}`, features: words, run: whileActive })),
+  ...FEATURES.map((words): Scenario => ({ title: `cancelled before the switchover, ${words}`, features: words, run: beforeSwitchover })),
+];
