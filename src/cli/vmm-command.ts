@@ -2,6 +2,8 @@
 import type { Command } from 'commander';
 import type { VfioPciOptions } from '../client/vm/device.js';
 import type { GuestLoadOptions } from '../client/vm/guest-load.js';
+import { PROTOCOL_NAMES, RFC_ORDERS } from '../client/vfio/protocol.js';
+import type { ProtocolName, RfcOrder } from '../client/vfio/protocol.js';
 import type { PrepareEvents } from '../client/vm/vm.js';
 import { PREPARE_EVENTS } from '../client/vm/vm.js';
 import type { Step } from '../client/migration/steps.js';
@@ -9,7 +11,7 @@ import { STEPS } from '../client/migration/steps.js';
 import { many, value } from './option-value.js';
 import { parseCount, parseSlots } from './options.js';
 import { DEFAULT_SLOTS } from './run/slot-numbers.js';
-import { GUEST_LOAD, parseDevice, parseGuestLoad, parsePrepareEvents, parseQmp, parseRam, parseStep } from './vmm-options.js';
+import { GUEST_LOAD, parseDevice, parseGuestLoad, parsePrepareEvents, parseProtocol, parseQmp, parseRam, parseRfcOrder, parseStep } from './vmm-options.js';
 
 interface Collected {
   lab?: string;
@@ -23,6 +25,8 @@ interface Collected {
   onlyMigratable?: boolean;
   notify?: boolean;
   prepareEvents: PrepareEvents;
+  protocol: ProtocolName;
+  rfcOrder?: RfcOrder;
   break: Step[];
   log?: boolean;
   guestLoad?: GuestLoadOptions | true;
@@ -46,6 +50,10 @@ export function declareVmm(program: Command): void {
     .option('--notify', 'tell drivers that have the feature when a migration starts and ends')
     .option('--prepare-events <which>', `events before transitions: ${PREPARE_EVENTS.join(', ')}`, value(parsePrepareEvents),
       'none' as const)
+    .option('--protocol <name>', `how devices migrate, on both ends: ${PROTOCOL_NAMES.join(', ')}`, value(parseProtocol),
+      'v2' as const)
+    .option('--rfc-order <order>', `with a protocol of the RFC, how a migration is completed: ${RFC_ORDERS.join(' (default), ')}`,
+      value(parseRfcOrder))
     .option('--break <step>', `hold migrations before that step, until x-mdevsim-continue (repeatable): ${STEPS.join(', ')}`,
       many(parseStep), [])
     .option('--guest-load [pages=N,bytes=N]', 'a guest that writes RAM pages and sends bytes through the first device, so many a second',

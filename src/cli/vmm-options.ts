@@ -1,6 +1,8 @@
 /** Parsing of the options of `mdevsim vmm`. Pure; wrong input throws CliError with one sentence. */
 import { isStep, STEPS } from '../client/migration/steps.js';
 import type { Step } from '../client/migration/steps.js';
+import { PROTOCOL_NAMES, RFC_ORDERS } from '../client/vfio/protocol.js';
+import type { ProtocolName, RfcOrder } from '../client/vfio/protocol.js';
 import type { OnOffAuto, VfioPciOptions } from '../client/vm/device.js';
 import { ON_OFF_AUTO } from '../client/vm/device.js';
 import type { GuestLoadOptions } from '../client/vm/guest-load.js';
@@ -20,6 +22,8 @@ export interface VmmRequest {
   readonly onlyMigratable: boolean;
   readonly notify: boolean;
   readonly prepareEvents: PrepareEvents;
+  readonly protocol: ProtocolName;
+  readonly rfcOrder?: RfcOrder;
   readonly breaks: readonly Step[];
   readonly log: boolean;
   readonly guestLoad?: GuestLoadOptions;
@@ -100,6 +104,18 @@ export function parseQmp(text: string): string {
 export function parseStep(text: string): Step {
   if (!isStep(text)) throw usage(`--break is one of ${STEPS.join(', ')}, not '${text}'`);
   return text;
+}
+
+export function parseProtocol(text: string): ProtocolName {
+  const found = PROTOCOL_NAMES.find((one) => one === text);
+  if (found === undefined) throw usage(`--protocol is one of ${PROTOCOL_NAMES.join(', ')}, not '${text}'`);
+  return found;
+}
+
+export function parseRfcOrder(text: string): RfcOrder {
+  const found = RFC_ORDERS.find((one) => one === text);
+  if (found === undefined) throw usage(`--rfc-order is one of ${RFC_ORDERS.join(', ')}, not '${text}'`);
+  return found;
 }
 
 export function parsePrepareEvents(text: string): PrepareEvents {

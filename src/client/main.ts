@@ -14,6 +14,8 @@ import { Steps } from './migration/steps.js';
 import type { Step } from './migration/steps.js';
 import { QmpServer } from './qmp/server.js';
 import { VfioDevices } from './vfio/devices.js';
+import { createProtocol } from './vfio/protocol.js';
+import type { ProtocolName, RfcOrder } from './vfio/protocol.js';
 import type { VfioPciOptions } from './vm/device.js';
 import { GuestLoad } from './vm/guest-load.js';
 import type { GuestLoadOptions } from './vm/guest-load.js';
@@ -36,6 +38,10 @@ export interface VmmOptions {
   /** Policy `notify`. */
   readonly notify: boolean;
   readonly prepareEvents: PrepareEvents;
+  /** How devices migrate; default v2. */
+  readonly protocol?: ProtocolName | undefined;
+  /** Of the RFC's protocols; default device-first. */
+  readonly rfcOrder?: RfcOrder | undefined;
   readonly breaks: readonly Step[];
   /** A guest that does something, with the first device's serial port. */
   readonly guestLoad?: GuestLoadOptions | undefined;
@@ -67,9 +73,10 @@ export async function startVmm(options: VmmOptions): Promise<RunningVmm> {
     log('info', held ? `held before ${step}` : step);
     if (held) event('X_MDEVSIM_BREAK', { step });
   });
-  const devices = new VfioDevices(vm, loop, { notify: options.notify });
+  const protocol = createProtocol(options.protocol ?? 'v2', options.rfcOrder);
+  const devices = new VfioDevices(vm, loop, { notify: options.notify, protocol });
   const start = { auto: !options.stopped };
-  const context = { vm, loop, steps, capabilities: new Capabilities(), parameters: new Parameters() };
+  const context = { vm, loop, steps, capabilities: new Capabilities(), parameters: new Parameters(), protocol };
   const outgoing = new OutgoingMigration(context, onFault);
 
   let finish: (status: number) => void = () => undefined;

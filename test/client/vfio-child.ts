@@ -6,6 +6,7 @@
 import { createInterface } from 'node:readline';
 import { MainLoop } from '../../src/client/main-loop.js';
 import { VfioDevices } from '../../src/client/vfio/devices.js';
+import { DeviceMigration } from '../../src/client/vfio/migration.js';
 import type { PciDevice } from '../../src/client/vfio/pci-device.js';
 import { VfioError } from '../../src/client/vm/device.js';
 import type { VfioPciOptions } from '../../src/client/vm/device.js';
@@ -42,9 +43,9 @@ let load: GuestLoad | undefined;
 let busy = false;
 vm.migrationIsRunning = () => busy;
 
-const migration = (id?: string): NonNullable<PciDevice['migration']> => {
+const migration = (id?: string): DeviceMigration => {
   const found = device(id).migration;
-  if (found === undefined) throw new Error('no migration');
+  if (!(found instanceof DeviceMigration)) throw new Error('no migration');
   return found;
 };
 

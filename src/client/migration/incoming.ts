@@ -15,7 +15,7 @@ import type { MigrationAddress, SocketAddress } from './address.js';
 import { inheritedSocket, listen } from './address.js';
 import { BigLock } from './big-lock.js';
 import { Channel, ChannelError } from './channel.js';
-import { DeviceLoader } from './vfio-load.js';
+import type { IncomingDevice } from './device-side.js';
 import { loadRam } from './ram-load.js';
 import type { MigrationContext } from './outgoing-run.js';
 import { MigrationState } from './state.js';
@@ -43,7 +43,7 @@ export class IncomingMigration {
   #started = false;
   #exitOnError = true;
   #bound: SocketAddress | undefined;
-  #loaders: (DeviceLoader | undefined)[] = [];
+  #loaders: (IncomingDevice | undefined)[] = [];
 
   constructor(context: MigrationContext, options: IncomingOptions) {
     const { vm, capabilities, loop } = context;
@@ -125,14 +125,17 @@ export class IncomingMigration {
       switch (name) {
         case 'ram': loadRam(vm.ram, payload); break;
         case 'deviceData':
-          written = DeviceLoader.of(this.#loaders, device).data(payload);
+          written = this.#loader(device).data(payload);
           // Whether it fails is seen in the next turn.
           written.catch(() => undefined);
           break;
-        case 'deviceConfig': DeviceLoader.of(this.#loaders, device).config(payload); break;
+        case 'deviceConfig': this.#loader(device).config(payload); break;
         case 'runState': state = parseRunState(payload); break;
         case 'switchoverStart': break;
-        case 'end': ended = true; break;
+        case 'end':
+          for (const loader of this.#loaders) loader?.end?.();
+          ended = true;
+          break;
         default: throw new StreamError(`Unexpected record ${name}`);
       }
     }
@@ -142,8 +145,10 @@ export class IncomingMigration {
     return state;
   }
 
-  #configure({ ram, devices }: StreamConfiguration): void {
+  #configure({ ram, protocol, devices }: StreamConfiguration): void {
     const { vm } = this.#context;
+    const ours = this.#context.protocol.name;
+    if (protocol !== ours) throw new StreamError(`Migration protocol mismatch: ${String(protocol)} != ${ours}`);
     if (ram !== vm.ram.size) {
       throw new StreamError(`Size mismatch: mdevsim.ram: 0x${ram.toString(16)} != 0x${vm.ram.size.toString(16)}`);
     }
@@ -152,8 +157,15 @@ export class IncomingMigration {
       if (sectionId === null) return undefined;
       const device = vm.devices.find((one) => one.sectionId === sectionId);
       if (device?.migration === undefined) throw new StreamError(`Unknown savevm section or instance '${sectionId}' 0`);
-      return new DeviceLoader(device, device.migration);
+      return device.migration.incoming(device);
     });
+  }
+
+  /** Whom a record is for. Throws StreamError. */
+  #loader(index: number): IncomingDevice {
+    const loader = this.#loaders[index];
+    if (loader === undefined) throw new StreamError(`Unknown savevm section ${index}`);
+    return loader;
   }
 
   /** process_incoming_migration_bh() */

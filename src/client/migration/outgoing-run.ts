@@ -12,11 +12,13 @@ import type { Vm } from '../vm/vm.js';
 import { isLive } from '../vm/run-state.js';
 import type { RunState } from '../vm/run-state.js';
 import type { MainLoop } from '../main-loop.js';
+import type { CompletionPart, MigrationProtocol } from '../vfio/protocol.js';
 import type { MigrationAddress } from './address.js';
 import { connect, inheritedSocket } from './address.js';
 import { BigLock } from './big-lock.js';
 import type { Capabilities } from './capabilities.js';
 import { Channel } from './channel.js';
+import type { OutgoingDevice } from './device-side.js';
 import type { Parameters } from './parameters.js';
 import { RamSaver } from './ram-save.js';
 import { ReturnPath } from './return-path.js';
@@ -25,7 +27,6 @@ import { MigrationStatistics, RateLimit } from './statistics.js';
 import type { Steps } from './steps.js';
 import type { StreamConfiguration } from './stream.js';
 import { StreamWriter } from './stream-writer.js';
-import { DeviceSaver } from './vfio-save.js';
 
 export interface MigrationContext {
   readonly vm: Vm;
@@ -33,6 +34,7 @@ export interface MigrationContext {
   readonly steps: Steps;
   readonly capabilities: Capabilities;
   readonly parameters: Parameters;
+  readonly protocol: Pick<MigrationProtocol, 'name' | 'completion'>;
 }
 
 /** QEMU's MAX_WAIT: how long RAM alone may send before the devices have a turn, ms. */
@@ -49,7 +51,7 @@ export class OutgoingRun {
   readonly #abort = new AbortController();
   readonly #rate = new RateLimit();
   readonly #ram: RamSaver;
-  readonly #savers: DeviceSaver[];
+  readonly #savers: OutgoingDevice[];
   #channel: Channel | undefined;
   #writer!: StreamWriter;
   #oldState: RunState | undefined;
@@ -67,7 +69,7 @@ export class OutgoingRun {
     this.statistics = new MigrationStatistics(parameters.number('downtime-limit'));
     this.#ram = new RamSaver(vm.memory, this.statistics, (count) => this.#event('MIGRATION_PASS', { pass: count }));
     this.#savers = vm.devices.flatMap((device, index) =>
-      device.migration === undefined ? [] : [new DeviceSaver(device, device.migration, index, this.statistics)]);
+      device.migration === undefined ? [] : [device.migration.outgoing(device, index, this.statistics)]);
   }
 
   /** Makes the connection, as far as that is done at once. Throws QmpError. */
@@ -155,7 +157,7 @@ export class OutgoingRun {
     if (!this.#state.is('setup')) throw new Cancelled();
     await this.#writer.preamble();
     const devices = vm.devices.map(({ sectionId, migration }) => (migration === undefined ? null : sectionId));
-    const configuration: StreamConfiguration = { ram: vm.ram.size, devices };
+    const configuration: StreamConfiguration = { ram: vm.ram.size, protocol: this.#context.protocol.name, devices };
     await this.#writer.json('configuration', configuration);
     let failure: unknown;
     await this.#lock.hold(() => {
@@ -229,11 +231,10 @@ export class OutgoingRun {
       await this.#lock.yieldFor(steps.reach('switchover'));
       await this.#writer.record('switchoverStart');
       await this.#lock.yieldFor(steps.reach('save_complete'));
-      this.#ram.sync();
-      while (await this.#ram.send(this.#writer, Infinity));
-      // What a device could not do when the machine was stopped ends it here, as the error of QEMU's file does.
-      if (this.#deviceError !== undefined) throw this.#deviceError;
-      for (const saver of this.#savers) await saver.complete(this.#writer);
+      for (const part of this.#context.protocol.completion) {
+        await this.#lock.yieldFor(steps.reach(`complete_${part}`));
+        await this.#completePart[part]();
+      }
       await this.#writer.json('runState', { state: this.#oldState });
       for (const saver of this.#savers) await saver.config(this.#writer);
       await this.#writer.record('end');
@@ -247,6 +248,18 @@ export class OutgoingRun {
     this.statistics.ended();
     this.#state.set('device', 'completed');
   }
+
+  readonly #completePart: Readonly<Record<CompletionPart, () => Promise<void>>> = {
+    ram: async () => {
+      this.#ram.sync();
+      while (await this.#ram.send(this.#writer, Infinity));
+    },
+    devices: async () => {
+      // What a device could not do when the machine was stopped ends it here, as the error of QEMU's file does.
+      if (this.#deviceError !== undefined) throw this.#deviceError;
+      for (const saver of this.#savers) await saver.complete(this.#writer);
+    },
+  };
 
   async #commit(answers: ReturnPath): Promise<void> {
     this.#committed = this.#given = true;

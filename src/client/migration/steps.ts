@@ -5,8 +5,8 @@
  * the step: `save_prepare` is part of the command `migrate`, so nothing else is dispatched; at all others the loop is free.
  */
 export const SOURCE_STEPS = [
-  'save_prepare', 'connect', 'setup.notifiers', 'save_setup', 'iterate', 'vm_stop', 'switchover', 'save_complete', 'commit',
-  'iteration_finish', 'cleanup', 'notifiers.end',
+  'save_prepare', 'connect', 'setup.notifiers', 'save_setup', 'iterate', 'vm_stop', 'switchover', 'save_complete', 'complete_ram',
+  'complete_devices', 'commit', 'iteration_finish', 'cleanup', 'notifiers.end',
 ] as const;
 export const TARGET_STEPS = ['load_setup', 'load', 'load_vm_start', 'load_cleanup'] as const;
 export const STEPS = [...SOURCE_STEPS, ...TARGET_STEPS] as const;

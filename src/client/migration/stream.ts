@@ -57,9 +57,10 @@ export const RECORDS = {
 export type RecordName = keyof typeof RECORDS;
 const NAMES = new Map<number, RecordName>(Object.entries(RECORDS).map(([name, type]) => [type, name as RecordName]));
 
-/** `configuration`: bytes of RAM, and a section id per device, null for one that does not migrate. */
+/** `configuration`: bytes of RAM, the devices' migration protocol, a section id per device, null for one that does not migrate. */
 export interface StreamConfiguration {
   readonly ram: number;
+  readonly protocol: string;
   readonly devices: readonly (string | null)[];
 }
 

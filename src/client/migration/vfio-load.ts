@@ -1,22 +1,15 @@
 /** One device of an incoming migration. Source: QEMU's hw/vfio/migration.c: vfio_load_setup() ... vfio_load_cleanup(). */
 import { VFIO_DEVICE_STATE_RESUMING } from '../../abi/vfio.js';
 import type { VfioMigration, VfioPciDevice } from '../vm/device.js';
-import { StreamError } from './stream.js';
+import type { IncomingDevice } from './device-side.js';
 
-export class DeviceLoader {
+export class DeviceLoader implements IncomingDevice {
   readonly #device: VfioPciDevice;
   readonly #migration: VfioMigration;
 
   constructor(device: VfioPciDevice, migration: VfioMigration) {
     this.#device = device;
     this.#migration = migration;
-  }
-
-  /** Whom a record is for. Throws StreamError. */
-  static of(loaders: readonly (DeviceLoader | undefined)[], device: number): DeviceLoader {
-    const loader = loaders[device];
-    if (loader === undefined) throw new StreamError(`Unknown savevm section ${device}`);
-    return loader;
   }
 
   /** vfio_load_setup(). Throws VfioError. */

@@ -5,6 +5,7 @@ import {
   VFIO_DEVICE_STATE_STOP_COPY,
 } from '../../abi/vfio.js';
 import { bigBuffer } from '../../sys/big-buffer.js';
+import type { OutgoingDevice } from './device-side.js';
 import { errorText } from './error-text.js';
 import { VfioError } from '../vm/device.js';
 import type { VfioMigration, VfioPciDevice } from '../vm/device.js';
@@ -16,7 +17,7 @@ const BUFFER_SIZE = 1 << 20;
 /** What is assumed where the device does not tell, bytes: QEMU's VFIO_MIG_STOP_COPY_SIZE. */
 const UNKNOWN_SIZE = 100 * 2 ** 30;
 
-export class DeviceSaver {
+export class DeviceSaver implements OutgoingDevice {
   readonly #device: VfioPciDevice;
   readonly #migration: VfioMigration;
   readonly #statistics: MigrationStatistics;

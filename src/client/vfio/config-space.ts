@@ -3,16 +3,19 @@
  * vfio_pci_read_config(), vfio_pci_write_config(), vfio_pci_size_rom(), vfio_pci_pre_reset(), vfio_pci_load_config().
  */
 import {
-  PCI_BASE_ADDRESS_0, PCI_COMMAND, PCI_COMMAND_IO, PCI_COMMAND_MASTER, PCI_COMMAND_MEMORY, PCI_DEVICE_ID, PCI_INTERRUPT_PIN,
-  PCI_ROM_ADDRESS, PCI_VENDOR_ID,
+  PCI_BASE_ADDRESS_0, PCI_CAPABILITY_LIST, PCI_CAP_LIST_ID, PCI_CAP_LIST_NEXT, PCI_COMMAND, PCI_COMMAND_IO, PCI_COMMAND_MASTER,
+  PCI_COMMAND_MEMORY, PCI_DEVICE_ID, PCI_INTERRUPT_PIN, PCI_ROM_ADDRESS, PCI_STATUS, PCI_STATUS_CAP_LIST, PCI_VENDOR_ID,
 } from '../../abi/pci.js';
+import type { ConfigAccess } from '../vm/device.js';
 import type { Region } from './regions.js';
 
 const CONFIG_SIZE = 256;
 const BARS = 6;
 const ROM_SIZING = 0xffff_f800;
 
-export class ConfigSpace {
+const littleEndian = (data: Uint8Array): number => data.reduceRight((value, byte) => value * 256 + byte, 0);
+
+export class ConfigSpace implements ConfigAccess {
   readonly #region: Region;
   readonly #shadow = new Uint8Array(CONFIG_SIZE);
 
@@ -27,16 +30,30 @@ export class ConfigSpace {
   }
 
   get vendorId(): number {
-    return this.#get(PCI_VENDOR_ID);
+    return this.get(PCI_VENDOR_ID, 2);
   }
   get deviceId(): number {
-    return this.#get(PCI_DEVICE_ID);
+    return this.get(PCI_DEVICE_ID, 2);
+  }
+
+  get(offset: number, width: 1 | 2 | 4): number {
+    return littleEndian(this.#shadow.subarray(offset, offset + width));
+  }
+
+  capability(id: number): number | undefined {
+    if ((this.get(PCI_STATUS, 2) & PCI_STATUS_CAP_LIST) === 0) return undefined;
+    let at = this.get(PCI_CAPABILITY_LIST, 1);
+    // No more than there is room for: a list may lead back into itself.
+    for (let n = 0; at !== 0 && n < CONFIG_SIZE / 4; n++) {
+      if (this.get(at + PCI_CAP_LIST_ID, 1) === id) return at;
+      at = this.get(at + PCI_CAP_LIST_NEXT, 1);
+    }
+    return undefined;
   }
 
   /** From the device, 1, 2 or 4 bytes. Throws Errno. */
   read(offset: number, width: 1 | 2 | 4): number {
-    const data = this.#region.read(offset, width);
-    return data.reduceRight((value, byte) => value * 256 + byte, 0);
+    return littleEndian(this.#region.read(offset, width));
   }
   readBar(n: number): number {
     return this.read(PCI_BASE_ADDRESS_0 + 4 * n, 4);
@@ -70,12 +87,8 @@ export class ConfigSpace {
     const id = (bytes: Uint8Array): string => bytes.subarray(PCI_VENDOR_ID, PCI_DEVICE_ID + 2).join();
     if (data.length !== CONFIG_SIZE || id(data) !== id(this.#shadow)) return false;
     this.#shadow.set(data);
-    this.write(PCI_COMMAND, this.#get(PCI_COMMAND), 2);
+    this.write(PCI_COMMAND, this.get(PCI_COMMAND, 2), 2);
     return true;
-  }
-
-  #get(offset: number): number {
-    return (this.#shadow[offset] ?? 0) | (this.#shadow[offset + 1] ?? 0) << 8;
   }
 
   #writeDevice(offset: number, value: number, width: number): Uint8Array {

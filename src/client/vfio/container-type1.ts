@@ -84,6 +84,10 @@ class Type1Container implements Container {
       }, get));
     mergeBitmap(ram, bitmap);
   }
+
+  ioctl(command: number, argument: Uint8Array): void {
+    ioctlFd(this.fd.fd, command, argument);
+  }
 }
 
 function errnoOf(error: unknown): Errno {

@@ -19,6 +19,8 @@ export interface Container {
   setDirtyTracking(on: boolean): void;
   /** Merges pages that devices wrote since the last time. Throws VfioError. */
   queryDirtyBitmap(ram: Ram): void;
+  /** An ioctl of a type1 container, for what is only asked of one. Throws Errno. */
+  ioctl?(command: number, argument: Uint8Array): void;
 }
 
 /** Opens devices; one per VM and backend. */

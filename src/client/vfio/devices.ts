@@ -6,8 +6,10 @@ import type { Vm } from '../vm/vm.js';
 import type { Backend, Container } from './container.js';
 import { IommufdBackend } from './container-iommufd.js';
 import { GroupBackend } from './container-type1.js';
-import { DeviceLog } from './dirty-logs.js';
+import type { LoggedDevice } from './dirty-logs.js';
 import { PciDevice } from './pci-device.js';
+import { createProtocol } from './protocol.js';
+import type { ContainerLog, MigrationProtocol } from './protocol.js';
 
 /** Slots of the root bus: 0 is the host bridge, 31 the ICH9's functions. */
 const FIRST_SLOT = 1;
@@ -16,6 +18,8 @@ const LAST_SLOT = 30;
 export interface DeviceHostOptions {
   /** Tell drivers when migrations start and end. */
   readonly notify?: boolean | undefined;
+  /** Default v2. */
+  readonly protocol?: MigrationProtocol | undefined;
   /** The driver wants a device back (its REQ interrupt). Default: it is removed, with QEMU's DEVICE_DELETED. */
   readonly onUnplugRequest?: ((device: PciDevice) => void) | undefined;
 }
@@ -28,13 +32,15 @@ export class VfioDevices {
   readonly #iommufd: Backend;
   readonly #devices: PciDevice[] = [];
   readonly #slots = new Map<PciDevice, number>();
-  readonly #logs = new Map<Container, { readonly log: DeviceLog; readonly remove: () => void }>();
+  readonly #protocol: MigrationProtocol;
+  readonly #logs = new Map<Container, { readonly log: ContainerLog; readonly remove: () => void }>();
   #anonymous = 0;
 
   constructor(vm: Vm, loop: MainLoop, options: DeviceHostOptions = {}) {
     this.#vm = vm;
     this.#loop = loop;
     this.#options = options;
+    this.#protocol = options.protocol ?? createProtocol('v2');
     this.#group = new GroupBackend(vm.ram);
     this.#iommufd = new IommufdBackend(vm.ram);
   }
@@ -55,7 +61,7 @@ export class VfioDevices {
     const slot = this.#freeSlot();
     const qomPath = id === undefined ? `/machine/peripheral-anon/device[${this.#anonymous}]` : `/machine/peripheral/${id}`;
     const device = new PciDevice(options, { qomPath, slot }, {
-      vm: this.#vm, loop: this.#loop, notify: this.#options.notify === true,
+      vm: this.#vm, loop: this.#loop, notify: this.#options.notify === true, protocol: this.#protocol,
       backend: options.iommufd === true ? this.#iommufd : this.#group,
       others: this.#devices, unplug: (wanted) => (this.#options.onUnplugRequest ?? ((one): void => this.unplug(one)))(wanted),
     });
@@ -111,16 +117,16 @@ export class VfioDevices {
     throw new VfioError('PCI: no slot/function available for vfio-pci, all in use or reserved');
   }
 
-  #log(device: PciDevice): DeviceLog {
+  #log(device: PciDevice): ContainerLog {
     const { container } = device.opened;
     const known = this.#logs.get(container);
     if (known !== undefined) return known.log;
-    const log = new DeviceLog(container, this.#vm.ram);
+    const log = this.#protocol.log(container, this.#vm.ram);
     this.#logs.set(container, { log, remove: this.#vm.memory.addLog(log) });
     return log;
   }
 
-  #logged(device: PciDevice): { fd: number; name: string; container: Container; dirtyTracking: boolean } {
-    return { fd: device.fd, name: device.name, container: device.opened.container, dirtyTracking: device.dirtyTracking };
+  #logged({ fd, name, opened, dirtyTracking, migration }: PciDevice): LoggedDevice {
+    return { fd, name, container: opened.container, dirtyTracking, migration };
   }
 }

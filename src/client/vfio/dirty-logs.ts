@@ -10,6 +10,7 @@ import { isErrno } from '../../abi/errno.js';
 import { addressOf } from '../../sys/libc.js';
 import { strerror } from '../../sys/strerror.js';
 import { VfioError } from '../vm/device.js';
+import type { MigrationSide } from '../vm/device.js';
 import type { DirtyLog } from '../vm/memory.js';
 import type { Ram } from '../vm/ram.js';
 import { PAGE_SIZE } from '../vm/ram.js';
@@ -22,6 +23,7 @@ export interface LoggedDevice {
   readonly name: string;
   readonly container: Container;
   readonly dirtyTracking: boolean;
+  readonly migration: MigrationSide | undefined;
 }
 
 /** The log of one container and its devices. */

@@ -11,7 +11,10 @@ import {
 import { Fd } from '../../sys/fd.js';
 import { ioctlFd, readFdAsync, writeFdAsync } from '../../sys/io.js';
 import { strerror } from '../../sys/strerror.js';
-import type { PrecopyInfo, VfioMigration } from '../vm/device.js';
+import { DeviceLoader } from '../migration/vfio-load.js';
+import { DeviceSaver } from '../migration/vfio-save.js';
+import type { MigrationStatistics } from '../migration/statistics.js';
+import type { MigrationSide, PrecopyInfo, VfioMigration, VfioPciDevice } from '../vm/device.js';
 import { VfioError } from '../vm/device.js';
 import { stateName } from './device-states.js';
 import { deviceFeature, vfioIoctl } from './ioctl.js';
@@ -28,7 +31,7 @@ export interface MigrationObserver {
   abort(message: string): never;
 }
 
-export class DeviceMigration implements VfioMigration {
+export class DeviceMigration implements VfioMigration, MigrationSide {
   readonly flags: number;
   readonly #fd: number;
   readonly #name: string;
@@ -84,6 +87,14 @@ export class DeviceMigration implements VfioMigration {
       if (!(error instanceof VfioError)) throw error;
       this.#observer.failed(error);
     }
+  }
+
+  outgoing(device: VfioPciDevice, index: number, statistics: MigrationStatistics): DeviceSaver {
+    return new DeviceSaver(device, this, index, statistics);
+  }
+
+  incoming(device: VfioPciDevice): DeviceLoader {
+    return new DeviceLoader(device, this);
   }
 
   dataSize(): bigint {

@@ -12,7 +12,7 @@ import {
 import { strerror } from '../../sys/strerror.js';
 import type { MainLoop } from '../main-loop.js';
 import type { MigrationBlocker } from '../vm/blockers.js';
-import type { OnOffAuto, VfioPciDevice, VfioPciOptions } from '../vm/device.js';
+import type { MigrationSide, OnOffAuto, VfioPciDevice, VfioPciOptions } from '../vm/device.js';
 import { VfioError } from '../vm/device.js';
 import type { Vm } from '../vm/vm.js';
 import { BlockerWatch } from './blocker-watch.js';
@@ -20,9 +20,8 @@ import { ConfigSpace } from './config-space.js';
 import type { Backend, OpenedDevice } from './container.js';
 import { vfioIoctl } from './ioctl.js';
 import { DeviceIrq, irqCount } from './irqs.js';
-import type { DeviceMigration } from './migration.js';
 import { MigrationNotice } from './notice.js';
-import { realizeMigration } from './realize-migration.js';
+import type { MigrationProtocol } from './protocol.js';
 import { Region } from './regions.js';
 
 export interface PciDeviceEnvironment {
@@ -31,6 +30,7 @@ export interface PciDeviceEnvironment {
   readonly backend: Backend;
   /** Tell the driver when migrations start and end (--notify). */
   readonly notify: boolean;
+  readonly protocol: MigrationProtocol;
   /** Devices that are there already, for what QEMU checks across devices. */
   readonly others: readonly PciDevice[];
   /** The driver wants the device back (REQ interrupt). */
@@ -47,14 +47,14 @@ export class PciDevice implements VfioPciDevice {
   readonly opened: OpenedDevice;
   readonly #vm: Vm;
   readonly #regions: readonly Region[];
-  readonly #config: ConfigSpace;
+  readonly config: ConfigSpace;
   readonly #intx: DeviceIrq;
   readonly #request: DeviceIrq;
   readonly #blockerWatch: BlockerWatch;
   readonly #notice: MigrationNotice | undefined;
   readonly #close: (() => void)[] = [];
   enableMigration: OnOffAuto;
-  migration: DeviceMigration | undefined;
+  migration: MigrationSide | undefined;
   realizeBlocker: MigrationBlocker | undefined;
   dirtyTracking = false;
   /** An INTx that the guest has not seen to yet. */
@@ -89,15 +89,15 @@ export class PciDevice implements VfioPciDevice {
       this.#regions = regions;
       const config = new Region(this.fd, VFIO_PCI_CONFIG_REGION_INDEX);
       this.#hasIrq(VFIO_PCI_ERR_IRQ_INDEX);
-      this.#config = new ConfigSpace(config);
-      regions.forEach((region, n) => { if (region.size > 0) this.#config.readBar(n); });
+      this.config = new ConfigSpace(config);
+      regions.forEach((region, n) => { if (region.size > 0) this.config.readBar(n); });
       const irq = (index: number, handler: () => void): DeviceIrq =>
         new DeviceIrq(this.fd, index, loop, handler, (error) => this.#fault(error));
       this.#intx = irq(VFIO_PCI_INTX_IRQ_INDEX, () => this.#interrupt());
       this.#request = irq(VFIO_PCI_REQ_IRQ_INDEX, () => environment.unplug(this));
       this.#close.push(() => this.#intx.close());
-      if (this.#config.readInterruptPin() !== 0) this.#enableIntx();
-      realizeMigration(this, vm, environment.others, (undo) => this.#close.push(undo));
+      if (this.config.readInterruptPin() !== 0) this.#enableIntx();
+      environment.protocol.realize(this, vm, environment.others, (undo) => this.#close.push(undo));
       if (this.#hasIrq(VFIO_PCI_REQ_IRQ_INDEX)) this.#request.enable();
       this.#close.push(() => this.#request.close());
       this.#blockerWatch = new BlockerWatch(this, vm, loop);
@@ -136,10 +136,10 @@ export class PciDevice implements VfioPciDevice {
   }
 
   saveConfig(): Uint8Array {
-    return this.#config.save();
+    return this.config.save();
   }
   loadConfig(data: Uint8Array): void {
-    if (!this.#config.load(data)) throw new VfioError(`${this.name}: Failed to load device config space`);
+    if (!this.config.load(data)) throw new VfioError(`${this.name}: Failed to load device config space`);
   }
 
   reset(): void {
@@ -151,14 +151,14 @@ export class PciDevice implements VfioPciDevice {
     const hadIntx = this.#intx.enabled;
     this.#intx.disable();
     this.#pending = false;
-    this.#config.disable();
+    this.config.disable();
     try {
       vfioIoctl(this.fd, VFIO_DEVICE_GET_PCI_HOT_RESET_INFO, vfio_pci_hot_reset_info);
     } catch (error) {
       if (!isErrno(error)) throw error;
     }
     if (hadIntx) this.#enableIntx();
-    this.#config.clearBars();
+    this.config.clearBars();
   }
 
   properties(): ReadonlyMap<string, { readonly type: string; readonly value: string | boolean | number }> {
@@ -186,7 +186,7 @@ export class PciDevice implements VfioPciDevice {
   }
 
   #enableIntx(): void {
-    if (this.#config.readInterruptPin() !== 0) this.#intx.enable();
+    if (this.config.readInterruptPin() !== 0) this.#intx.enable();
   }
 
   #interrupt(): void {

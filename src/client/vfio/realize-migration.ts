@@ -11,9 +11,10 @@ import {
 import { strerror } from '../../sys/strerror.js';
 import type { MigrationBlocker } from '../vm/blockers.js';
 import { BlockerRefused } from '../vm/blockers.js';
-import type { OnOffAuto, VfioPciOptions } from '../vm/device.js';
+import type { MigrationSide, OnOffAuto, VfioPciOptions } from '../vm/device.js';
 import { VfioError } from '../vm/device.js';
 import type { Vm } from '../vm/vm.js';
+import type { OpenedDevice } from './container.js';
 import { stateEvent } from './device-states.js';
 import { deviceFeature, probeFeature } from './ioctl.js';
 import type { MigrationObserver } from './migration.js';
@@ -25,9 +26,9 @@ export interface MigratableDevice {
   readonly id: string;
   readonly qomPath: string;
   readonly options: VfioPciOptions;
-  readonly opened: { readonly iommuDirtyTracking: boolean };
+  readonly opened: Pick<OpenedDevice, 'iommuDirtyTracking' | 'container'>;
   readonly enableMigration: OnOffAuto;
-  migration: DeviceMigration | undefined;
+  migration: MigrationSide | undefined;
   realizeBlocker: MigrationBlocker | undefined;
   dirtyTracking: boolean;
 }
@@ -35,12 +36,12 @@ export interface MigratableDevice {
 const MULTIPLE = 'Multiple VFIO devices migration is supported only if all of them support P2P migration';
 
 /** Takes what close() of the device must do. */
-type Undo = (run: () => void) => void;
+export type Undo = (run: () => void) => void;
 
 /** `undo` takes what close() of the device must take back. Throws VfioError where enable-migration=on can't be had. */
 export function realizeMigration(device: MigratableDevice, vm: Vm, others: readonly MigratableDevice[], undo: Undo): void {
   const { name, enableMigration } = device;
-  if (enableMigration === 'off') return block(device, vm, `${name}: Migration is disabled for VFIO device`, undo);
+  if (enableMigration === 'off') return block(device, vm, disabled(name), undo);
   try {
     device.migration = initialize(device, vm, undo);
   } catch (error) {
@@ -57,12 +58,15 @@ export function realizeMigration(device: MigratableDevice, vm: Vm, others: reado
   checkMultiple(device, vm, others, undo);
 }
 
+export const disabled = (name: string): string => `${name}: Migration is disabled for VFIO device`;
+
 function describe(name: string, error: Errno): string {
   if (error.errno === ERRNO.ENOTTY) return `${name}: VFIO migration is not supported in kernel`;
   return `${name}: Migration couldn't be initialized for VFIO device, err: ${-error.errno} (${strerror(error.errno)})`;
 }
 
-function block(device: MigratableDevice, vm: Vm, reason: string, undo: Undo): void {
+/** Throws VfioError with enable-migration=on. */
+export function block(device: MigratableDevice, vm: Vm, reason: string, undo: Undo): void {
   if (device.enableMigration === 'on') throw new VfioError(reason);
   device.realizeBlocker = addBlocker(vm, reason, undo);
 }
@@ -79,8 +83,8 @@ function addBlocker(vm: Vm, reason: string, undo: Undo): MigrationBlocker {
 
 /** One blocker for all, while there are several devices and one of them lacks P2P. */
 function checkMultiple(device: MigratableDevice, vm: Vm, others: readonly MigratableDevice[], undo: Undo): void {
-  const all = [...others, device].filter(({ migration }) => migration !== undefined);
-  if (all.length < 2 || all.every(({ migration }) => ((migration?.flags ?? 0) & VFIO_MIGRATION_P2P) !== 0)) return;
+  const all = [...others, device].flatMap(({ migration }) => (migration instanceof DeviceMigration ? [migration] : []));
+  if (all.length < 2 || all.every(({ flags }) => (flags & VFIO_MIGRATION_P2P) !== 0)) return;
   if (device.enableMigration === 'on') throw new VfioError(MULTIPLE);
   if (!vm.blockers.reasons().includes(MULTIPLE)) addBlocker(vm, MULTIPLE, undo);
 }

@@ -4,6 +4,8 @@
  * Method by method what QEMU's hw/vfio does; names of methods follow hw/vfio/migration.c. Ioctls are synchronous: QEMU holds its
  * big lock meanwhile. Texts of errors are QEMU's, ready for error-desc or an error reply.
  */
+import type { IncomingDevice, OutgoingDevice } from '../migration/device-side.js';
+import type { MigrationStatistics } from '../migration/statistics.js';
 import type { MigrationBlocker } from './blockers.js';
 
 export const ON_OFF_AUTO = ['on', 'off', 'auto'] as const;
@@ -72,6 +74,38 @@ export interface VfioMigration {
   closeData(): void;
 }
 
+/** How a device takes part in migrations, whatever the protocol. */
+export interface MigrationSide {
+  outgoing(device: VfioPciDevice, index: number, statistics: MigrationStatistics): OutgoingDevice;
+  incoming(device: VfioPciDevice): IncomingDevice;
+  /** VFIO_DEVICE_RESET. Throws Errno. */
+  reset(): void;
+  /** Closes what a migration has left open. */
+  closeData(): void;
+}
+
+/** The device's side of the protocol that the RFC proposed. */
+export interface RfcState {
+  readonly running: boolean;
+  /** Bytes of its state. */
+  readonly size: number;
+  /** Nothing where it is that already. Throws VfioError. */
+  setRunning(running: boolean): void;
+  /** From the first byte on, in order. Throws VfioError. */
+  read(position: number, length: number): Uint8Array;
+  write(position: number, data: Uint8Array): void;
+}
+
+/** Configuration space as the guest sees it. */
+export interface ConfigAccess {
+  /** Of the copy. */
+  get(offset: number, width: 1 | 2 | 4): number;
+  /** To the device and to the copy. Throws Errno. */
+  write(offset: number, value: number, width: 1 | 2 | 4): void;
+  /** Where a capability is; undefined where there is none. */
+  capability(id: number): number | undefined;
+}
+
 export interface VfioPciDevice {
   readonly options: VfioPciOptions;
   /** '' where it has none. */
@@ -83,7 +117,7 @@ export interface VfioPciDevice {
   /** Section id in a stream, `0000:00:01.0/vfio`. */
   readonly sectionId: string;
   /** Undefined where the device can't migrate: `blocker` says why. */
-  readonly migration: VfioMigration | undefined;
+  readonly migration: MigrationSide | undefined;
   /** enable-migration as it is now: the blocker's handler changes it, to no effect by itself. */
   enableMigration: OnOffAuto;
   /** What vfio_block_migration() added at realize. */
@@ -99,6 +133,7 @@ export interface VfioPciDevice {
   noticeStart(): void;
   noticeEnd(): void;
 
+  readonly config: ConfigAccess;
   /** Config space for the stream, as vfio_save_config() has it, and back. load throws VfioError. */
   saveConfig(): Uint8Array;
   loadConfig(data: Uint8Array): void;
