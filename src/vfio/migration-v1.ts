@@ -28,6 +28,7 @@ const DATA_OFFSET = 4096;
 const DATA_SIZE = 64 << 10;
 const EMPTY = new Uint8Array(0);
 
+/** Its owner tells it of the machine's states: entered(). */
 export class MigrationRegionV1 implements DeviceRegion {
   readonly type = VFIO_REGION_TYPE_MIGRATION_DEPRECATED;
   readonly subtype = VFIO_REGION_SUBTYPE_MIGRATION_DEPRECATED;
@@ -45,10 +46,6 @@ export class MigrationRegionV1 implements DeviceRegion {
 
   constructor(machine: MigrationMachine) {
     this.#machine = machine;
-    machine.addHooks({
-      afterArc: (_from, to) => this.#left(to),
-      reset: (_from, to) => this.#left(to),
-    });
   }
 
   /** VFIO_DEVICE_STATE_V1_* bits. */
@@ -56,9 +53,16 @@ export class MigrationRegionV1 implements DeviceRegion {
     return fromMachineState(this.#machine.getState()) | (this.#pretended ? VFIO_DEVICE_STATE_V1_SAVING : 0);
   }
 
+  /** The machine is in another state, or was reset. What is left of a stage that is over goes with its file. */
+  entered(state: number): void {
+    if (!isSaving(state) && state !== VFIO_DEVICE_STATE_RESUMING) this.close();
+  }
+
   /** Last close of the device: what is in the data section is gone, as the machine's files. */
   close(): void {
-    this.#left(undefined);
+    this.#pretended = false;
+    this.#file = undefined;
+    this.#drop();
   }
 
   /** A field of the struct has its own width and is read whole. Throws EINVAL, or the errno of reading the data file. */
@@ -108,10 +112,12 @@ export class MigrationRegionV1 implements DeviceRegion {
   #pendingBytes(): number {
     this.#machine.dataSize();
     if (!(this.#file instanceof SavingFile)) return 0;
-    const ended = this.#offered && this.#data.length === 0;
+    const { source } = this.#file;
+    // A stream that was cut has bytes left that nobody gets.
+    const ended = source.complete && this.#offered && this.#data.length === 0;
     this.#drop();
     this.#offered = ended;
-    return ended ? 0 : this.#file.source.pendingBytes;
+    return ended ? 0 : source.pendingBytes;
   }
 
   /** Makes the next piece of saved data, once until pending_bytes is read. */
@@ -138,14 +144,6 @@ export class MigrationRegionV1 implements DeviceRegion {
     const data = this.#data.subarray(0, Number(size));
     this.#data = EMPTY;
     this.#file.write(request, 0, data);
-  }
-
-  /** A stage of the migration is over: its file ends with it. */
-  #left(state: number | undefined): void {
-    this.#pretended = false;
-    if (state !== undefined && (isSaving(state) || state === VFIO_DEVICE_STATE_RESUMING)) return;
-    this.#file = undefined;
-    this.#drop();
   }
 
   #drop(): void {

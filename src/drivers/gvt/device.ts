@@ -129,6 +129,7 @@ export class GvtDevice implements VfioDeviceOps, MigratableDevice {
   /** It can't tell which IOVAs are another device's, so in the P2P states it does no DMA at all. */
   entered(state: number): void {
     this.card.dma.allow(state === VFIO_DEVICE_STATE_RUNNING || state === VFIO_DEVICE_STATE_PRE_COPY);
+    this.#side.entered?.(state);
   }
 
   openDevice(dma: DmaSpace): void {

@@ -21,6 +21,8 @@ export interface ProtocolSide {
   ioctl?(request: FileRequest, command: number, argument: bigint): Awaitable<number> | undefined;
   /** First open of the device. */
   open?(dma: DmaSpace): void;
+  /** The machine is in another state, or was reset. */
+  entered?(state: number): void;
   /** VfioDeviceOps.attachContainer() */
   attachContainer?(iommu: Type1): () => void;
   /** Last close of the device. */
@@ -40,7 +42,7 @@ const PROTOCOLS = {
   'v1': {
     make: ({ migration }) => {
       const region = new MigrationRegionV1(migration);
-      return { regions: [region], close: () => region.close() };
+      return { regions: [region], entered: (state) => region.entered(state), close: () => region.close() };
     },
   },
   /** Proposed in 2017 and 2018, never merged. */
