@@ -12,23 +12,13 @@
  * bound to that /dev/iommu; SLOTS is the lab's directory of slots, STATE_SIZE the knob for the size of the state.
  */
 #define _GNU_SOURCE
-#include <errno.h>
-#include <fcntl.h>
-#include <linux/vfio.h>
+#include "common.h"
 #include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/eventfd.h>
-#include <sys/ioctl.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
-#include <time.h>
-#include <unistd.h>
 
 #define BENCH_EVENTFD _IO(';', 250)
-#define MIB (1 << 20)
 #define SLOT 600
 /* Operations before the clock counts. */
 #define WARM_UP 50
@@ -36,27 +26,6 @@
 static const char *attr, *device, *iommu, *slots, *state_size;
 static double *samples;
 static int taken;
-
-static void fail(const char *what)
-{
-	fprintf(stderr, "client: %s: %s\n", what, strerror(errno));
-	exit(1);
-}
-
-static double now(void)
-{
-	struct timespec t;
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec * 1e6 + t.tv_nsec / 1e3;
-}
-
-static int open_or_fail(const char *path, int flags)
-{
-	int fd = open(path, flags, 0666);
-	if (fd < 0)
-		fail(path);
-	return fd;
-}
 
 static void cycle(int i)
 {
@@ -84,35 +53,15 @@ static void read_one(int i)
 
 static int device_fd = -1;
 
-/* GET, or SET to a state; returns the data fd. */
-static int migration_state(unsigned int op, unsigned int state)
-{
-	struct {
-		struct vfio_device_feature head;
-		struct vfio_device_feature_mig_state state;
-	} f = { { sizeof f, op | VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE }, { state, -1 } };
-	if (ioctl(device_fd, VFIO_DEVICE_FEATURE, &f) < 0)
-		fail("VFIO_DEVICE_FEATURE");
-	return f.state.data_fd;
-}
-
 static void get_state(int i)
 {
 	(void)i;
-	migration_state(VFIO_DEVICE_FEATURE_GET, 0);
+	migration_state(device_fd, VFIO_DEVICE_FEATURE_GET, 0);
 }
 
 static void open_device(void)
 {
-	device_fd = open_or_fail(device, O_RDWR);
-	if (!iommu)
-		return;
-	struct vfio_device_bind_iommufd bind = { sizeof bind, 0, open_or_fail(iommu, O_RDWR), 0 };
-	if (ioctl(device_fd, VFIO_DEVICE_BIND_IOMMUFD, &bind) < 0)
-		fail("VFIO_DEVICE_BIND_IOMMUFD");
-	struct vfio_device_info info = { .argsz = sizeof info };
-	if (ioctl(device_fd, VFIO_DEVICE_GET_INFO, &info) < 0)
-		fail("VFIO_DEVICE_GET_INFO");
+	device_fd = iommu ? open_cdev(device, iommu) : open_or_fail(device, O_RDWR);
 }
 
 static void set_eventfd(int fd)
@@ -124,12 +73,6 @@ static void set_eventfd(int fd)
 	int error = iommu ? ioctl(device_fd, VFIO_DEVICE_SET_IRQS, &set) : ioctl(device_fd, BENCH_EVENTFD, (long)fd);
 	if (error < 0)
 		fail("setting the eventfd");
-}
-
-static int by_value(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-	return (x > y) - (x < y);
 }
 
 static void report(void)
@@ -151,21 +94,13 @@ static void loop(void (*work)(int), int count)
 
 static void stream(int count)
 {
-	char *buffer = mmap(NULL, MIB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+	char *buffer = buffer_of(MIB);
 	char path[4096];
 	int fd;
 	if (iommu) {
-		int knob = open_or_fail(state_size, O_WRONLY);
-		int length = snprintf(path, sizeof path, "%lld\n", (long long)(count + WARM_UP) * MIB);
-		if (write(knob, path, length) != length)
-			fail("state_size");
-		close(knob);
-		snprintf(path, sizeof path, "%s/%d-b%d", slots, SLOT, getpid());
-		int slot = open_or_fail(path, O_RDWR);
-		if (dup3(slot, SLOT, 0) < 0)
-			fail("dup3");
-		close(slot);
-		fd = migration_state(VFIO_DEVICE_FEATURE_SET, VFIO_DEVICE_STATE_STOP_COPY);
+		set_state_size(state_size, (long long)(count + WARM_UP) * MIB);
+		open_slot(slots, SLOT);
+		fd = migration_state(device_fd, VFIO_DEVICE_FEATURE_SET, VFIO_DEVICE_STATE_STOP_COPY);
 	} else {
 		snprintf(path, sizeof path, "%.*sstream", (int)(strrchr(device, '/') + 1 - device), device);
 		fd = open_or_fail(path, O_RDONLY);
@@ -184,7 +119,7 @@ static void stream(int count)
 	printf("{\"mbps\":%.1f}\n", bytes / (now() - start));
 	close(fd);
 	if (iommu)
-		migration_state(VFIO_DEVICE_FEATURE_SET, VFIO_DEVICE_STATE_RUNNING);
+		migration_state(device_fd, VFIO_DEVICE_FEATURE_SET, VFIO_DEVICE_STATE_RUNNING);
 }
 
 /* The VMM is a process of its own, that sleeps in read() of its eventfd. */

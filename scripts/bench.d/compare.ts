@@ -31,9 +31,11 @@ export interface Measured {
 /** Longest run of a client, ms. */
 const CLIENT_LIMIT = 60_000;
 
-/** One run of the client; its line of JSON. */
-export async function runClient(root: string, cpu: string | undefined, args: readonly string[]): Promise<Partial<Result>> {
-  const [program, list] = pin(cpu, [join(root, 'build/bench/client'), ...args]);
+/** One run of a program of the benchmark; its line of JSON. */
+export async function runProgram(
+  root: string, name: 'client' | 'state', cpu: string | undefined, args: readonly string[],
+): Promise<Partial<Result>> {
+  const [program, list] = pin(cpu, [join(root, 'build/bench', name), ...args]);
   const child = spawn(program, list, { stdio: ['ignore', 'pipe', 'pipe'] });
   const output: Buffer[] = [];
   const errors: Buffer[] = [];
@@ -42,7 +44,7 @@ export async function runClient(root: string, cpu: string | undefined, args: rea
   const timer = setTimeout(() => child.kill('SIGKILL'), CLIENT_LIMIT);
   const code = await new Promise<number | null>((resolve, reject) => child.once('close', resolve).once('error', reject));
   clearTimeout(timer);
-  if (code !== 0) throw new Error(`client ${args.slice(0, 2).join(' ')}: ${Buffer.concat(errors).toString().trim() || `ended with ${code}`}`);
+  if (code !== 0) throw new Error(`${name} ${args.slice(0, 2).join(' ')}: ${Buffer.concat(errors).toString().trim() || `ended with ${code}`}`);
   return JSON.parse(Buffer.concat(output).toString()) as Partial<Result>;
 }
 
@@ -66,7 +68,7 @@ export async function comparePlacement(
         for (const { kind, server } of [...servers.slice(turn), ...servers.slice(0, turn)]) {
           if (!kind.works.includes(work)) continue;
           const count = work === 'stream' ? sizes.streamMiB : sizes.operations;
-          const result = await runClient(root, placement.client, [work, String(count), ...kind.clientArguments(server.dir)]);
+          const result = await runProgram(root, 'client', placement.client, [work, String(count), ...kind.clientArguments(server.dir)]);
           const key = `${kind.name} ${work}`;
           samples.set(key, [...samples.get(key) ?? [], result]);
         }

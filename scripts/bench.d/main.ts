@@ -7,12 +7,12 @@ import { comparePlacement } from './compare.js';
 import type { Measured, Sizes } from './compare.js';
 import { placements } from './places.js';
 import { killMachines } from './machines.js';
-import { comparisonTables, machine, scaleTable, vmmTable } from './report.js';
+import { comparisonTables, machine, scaleTable, vmmTables } from './report.js';
 import { idleCpu, manyMdevs, startTime } from './scale.js';
 import type { ScaleRow } from './scale.js';
 import { Server, serverKinds } from './servers.js';
 import { migrations, qemuVersion } from './vmm.js';
-import type { VmmRow } from './vmm.js';
+import type { VmmReport } from './vmm.js';
 
 const root = fileURLToPath(new URL('../../', import.meta.url)).replace(/\/$/, '');
 const quick = process.argv.includes('--quick');
@@ -47,17 +47,17 @@ async function scale(): Promise<ScaleRow[]> {
   return rows;
 }
 
-async function vmm(): Promise<VmmRow[]> {
-  const rows = await migrations(root, quick ? { rounds: 1, stateMiB: 64 } : { rounds: 7, stateMiB: 1024 }, progress);
+async function vmm(): Promise<VmmReport> {
+  const report = await migrations(root, quick ? { rounds: 1, stateMiB: 64 } : { rounds: 7, stateMiB: 1024 }, progress);
   progress('');
-  return rows;
+  return report;
 }
 
 async function main(): Promise<void> {
   const parts: string[] = [];
   if (wanted('compare')) parts.push(comparisonTables(await compare()));
   if (wanted('scale')) parts.push(scaleTable(await scale()));
-  if (wanted('vmm')) parts.push(vmmTable(await vmm(), qemuVersion()));
+  if (wanted('vmm')) parts.push(vmmTables(await vmm(), qemuVersion()));
   const libfuse = execFileSync('pkg-config', ['--modversion', 'fuse3'], { encoding: 'utf8' }).trim();
   const text = [`${machine({ libfuse })}.`, ...parts].join('\n\n');
   console.log(text);

@@ -5,14 +5,8 @@
  * Usage: mdevs SYS TYPE POPULATION... (ascending). Fills the parents of SYS/class/mdev_bus one after the other.
  */
 #define _GNU_SOURCE
+#include "common.h"
 #include <dirent.h>
-#include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <time.h>
-#include <unistd.h>
 
 #define CYCLES 200
 #define LISTINGS 15
@@ -20,19 +14,6 @@
 static const char *sys, *type;
 static char parents[8192][256];
 static int parent_count, full;
-
-static void fail(const char *what)
-{
-	fprintf(stderr, "mdevs: %s: %s\n", what, strerror(errno));
-	exit(1);
-}
-
-static double now(void)
-{
-	struct timespec t;
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec * 1e6 + t.tv_nsec / 1e3;
-}
 
 static int put(const char *path, const char *text)
 {
@@ -92,12 +73,6 @@ static int list(void)
 	}
 	closedir(dir);
 	return count;
-}
-
-static int by_value(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-	return (x > y) - (x < y);
 }
 
 static double median(double *values, int count)

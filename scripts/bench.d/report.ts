@@ -5,7 +5,7 @@ import type { Measured, Result } from './compare.js';
 import type { Placement } from './places.js';
 import type { ScaleRow } from './scale.js';
 import type { Work } from './servers.js';
-import type { VmmRow } from './vmm.js';
+import type { VmmReport } from './vmm.js';
 
 type Placed = Placement['name'];
 
@@ -65,9 +65,10 @@ export function scaleTable(rows: readonly ScaleRow[]): string {
     [what, value, target === undefined ? '' : `<= ${target.text} ${verdict(target.reached)}`]));
 }
 
-export function vmmTable(rows: readonly VmmRow[], qemu: string | undefined): string {
-  return table(['migration', 'mdevsim vmm', `QEMU ${qemu ?? '(none here)'}`, 'target of vmm'], rows.map(({ what, vmm, qemu: theirs, target }) =>
+export function vmmTables({ rows, parts }: VmmReport, qemu: string | undefined): string {
+  const migrations = table(['migration', 'mdevsim vmm', `QEMU ${qemu ?? '(none here)'}`, 'target of vmm'], rows.map(({ what, vmm, qemu: theirs, target }) =>
     [what, vmm, theirs, target === undefined ? '' : `${target.text} ${verdict(target.reached)}`]));
+  return [migrations, table(['a part of the way of device state', 'by itself', 'of the bare stream'], parts)].join('\n\n');
 }
 
 /** Machine and versions, one line. */

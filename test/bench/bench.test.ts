@@ -6,8 +6,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { comparisonTables, scaleTable, vmmTable } from '../../scripts/bench.d/report.js';
+import { comparisonTables, scaleTable, vmmTables } from '../../scripts/bench.d/report.js';
 import type { Measured } from '../../scripts/bench.d/compare.js';
+import { PARTS } from '../../scripts/bench.d/parts.js';
 import { allowedCpus, placements } from '../../scripts/bench.d/places.js';
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
@@ -43,7 +44,7 @@ function runQuick(dir: string): void {
   for (const work of ['echo cycle', 'one write', 'one read', 'VFIO ioctl', 'write to wake-up', '1 MiB reads']) {
     assert.equal(out.split(`| ${work} `).length - 1, rounds, work);
   }
-  for (const row of ['start to ready', 'CPU used', 'create at', 'list at', 'memory for each mdev', '64 MiB RAM', '64 MiB of device state', 'peak memory']) assert.ok(out.includes(`| ${row}`), row);
+  for (const row of ['start to ready', 'CPU used', 'create at', 'list at', 'memory for each mdev', '64 MiB RAM', '64 MiB of device state', 'peak memory', ...Object.values(PARTS)]) assert.ok(out.includes(`| ${row}`), row);
   assert.doesNotMatch(out, /NaN|Infinity/);
   assert.deepEqual([...mountsBelow(dir), ...readdirSync(dir).filter((name) => name.startsWith('mdevsim-bench-'))], []);
 }
@@ -60,10 +61,12 @@ test('the tables say whether a target was reached', () => {
   assert.match(scaleTable([{ what: 'w', value: 'v', target: { text: '1 ms', reached: false } }]), /\| w +\| v +\| <= 1 ms MISS \|/);
 });
 
-test('the table of migrations names QEMU, and does without', () => {
-  const rows = [{ what: 'w', vmm: '1 ms', qemu: '', target: { text: '< 2 ms', reached: true } }];
-  assert.match(vmmTable(rows, '10.0.2'), /\| QEMU 10\.0\.2 \|[^]*\| w +\| 1 ms +\| +\| < 2 ms ok +\|/);
-  assert.match(vmmTable(rows, undefined), /QEMU \(none here\)/);
+test('the tables of migrations name QEMU, or do without, and show the parts', () => {
+  const report = {
+    rows: [{ what: 'w', vmm: '1 ms', qemu: '', target: { text: '< 2 ms', reached: true } }], parts: [['p', '5 MB/s', '0.50x']],
+  } as const;
+  assert.match(vmmTables(report, '10.0.2'), /\| QEMU 10\.0\.2 \|[^]*\| w +\| 1 ms +\| +\| < 2 ms ok +\|/);
+  assert.match(vmmTables(report, undefined), /QEMU \(none here\)[^]*\| p +\| 5 MB\/s +\| 0\.50x +\|/);
 });
 
 test('throughput is judged the other way round', () => {
