@@ -96,6 +96,10 @@ test('the parent is a PCI device of driver i915 on bus pci, and on mdev_bus', as
       'MODALIAS=pci:v00008086d00001912sv00008086sd00002212bc03sc00i00\n',
   };
   for (const [file, content] of Object.entries(files)) assert.equal(await rig.read(`${GPU}/${file}`), content, file);
+  const [bar0, , bar2, ...rest] = (await rig.read(`${GPU}/resource`)).trimEnd().split('\n');
+  assert.equal(bar0, '0x00000000f6000000 0x00000000f6ffffff 0x0000000000140204');
+  assert.equal(bar2, '0x0000002000000000 0x000000203fffffff 0x000000000014220c');
+  assert.deepEqual(rest, Array.from({ length: 10 }, () => '0x0000000000000000 0x0000000000000000 0x0000000000000000'));
   const { parents } = rig.registration;
   assert.deepEqual([parents[1]?.name, parents[29]?.name, parents[30]?.name], ['0000:00:03.0', '0000:00:1f.0', '0000:00:02.1']);
   const { root } = rig.core.machine;

@@ -8,8 +8,8 @@
 
 /** Paths below /sys and /dev where the entries of both are side by side; elsewhere the lab's directory covers the machine's. */
 export const SYS_MERGED: ReadonlySet<string> = new Set([
-  '', 'bus', 'class', 'class/misc', 'class/iommu', 'devices', 'devices/virtual', 'devices/virtual/misc', 'devices/virtual/iommu',
-  'kernel', 'kernel/debug', 'module',
+  '', 'bus', 'bus/pci', 'bus/pci/devices', 'bus/pci/drivers', 'class', 'class/misc', 'class/iommu', 'devices', 'devices/pci0000:00',
+  'devices/virtual', 'devices/virtual/misc', 'devices/virtual/iommu', 'kernel', 'kernel/debug', 'module',
 ]);
 export const DEV_MERGED: ReadonlySet<string> = new Set(['']);
 

@@ -3,14 +3,17 @@
  * its driver. Source: drivers/pci/pci-sysfs.c: pci_dev_attrs[], pci_uevent().
  */
 import { Errno } from '../../abi/errno.js';
-import { PCI_CLASS_DISPLAY_VGA } from '../../abi/pci-header.js';
+import { PCI_COMMAND_MASTER, PCI_COMMAND_MEMORY } from '../../abi/pci.js';
+import { PCI_CLASS_DISPLAY_VGA, pci_header_type0 } from '../../abi/pci-header.js';
 import { Driver } from '../../device/driver.js';
 import type { Machine } from '../../device/machine.js';
 import type { MdevDriverSetup } from '../../mdev/driver.js';
 import { ro } from '../../sysfs/attribute.js';
 import { bindGroup } from '../../sysfs/group.js';
 import type { AttributeGroup } from '../../sysfs/group.js';
-import { GPU_DEVICE_ID, GPU_REVISION, GPU_SUBSYSTEM_ID, initialConfigSpace, INTEL_VENDOR_ID } from './config-space.js';
+import {
+  GPU_DEVICE_ID, GPU_REVISION, GPU_SUBSYSTEM_ID, initialConfigSpace, INTEL_VENDOR_ID, MMIO_BAR_SIZE,
+} from './config-space.js';
 
 const ROOT = 'pci0000:00';
 /** Slot of the integrated GPU; further ones of the lab come after it. */
@@ -38,9 +41,40 @@ export function gpuVariables(slot: string): readonly string[] {
   ];
 }
 
+/** Where the machine's firmware has put BAR0 and the aperture, which needs room. */
+const MMIO_ADDRESS = 0xf600_0000;
+const APERTURE_ADDRESS = 0x20_0000_0000;
+/** Flags of the two in `resource`. Source: include/linux/ioport.h. */
+const MMIO_FLAGS = 0x14_0204;
+const APERTURE_FLAGS = 0x14_220c;
+/** Lines of `resource`: six BARs, the ROM, and what virtual functions would have. */
+const RESOURCES = 13;
+
+/** `aperture`: bytes. */
+function resources(aperture: number): string {
+  const range = (start: number, size: number, flags: number): readonly number[] => [start, start + size - 1, flags];
+  const bars: Readonly<Record<number, readonly number[]>> = {
+    0: range(MMIO_ADDRESS, MMIO_BAR_SIZE, MMIO_FLAGS), 2: range(APERTURE_ADDRESS, aperture, APERTURE_FLAGS),
+  };
+  const lines = Array.from({ length: RESOURCES }, (_, n) => (bars[n] ?? [0, 0, 0]).map((number) => `0x${hex(number, 16)}`).join(' '));
+  return lines.join('\n');
+}
+
+function configSpace(): Uint8Array {
+  const content = initialConfigSpace();
+  const { command, base_address_0 } = pci_header_type0.decode(content);
+  pci_header_type0.patch(content, {
+    command: command | PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER,
+    base_address_0: base_address_0 + MMIO_ADDRESS,
+    base_address_3: APERTURE_ADDRESS / 2 ** 32,
+  });
+  return content;
+}
+
 const text = (content: string): () => string => () => `${content}\n`;
 
-export const GPU_FILES: AttributeGroup = bindGroup({}, [
+/** `aperture`: bytes. */
+export const gpuFiles = (aperture: number): AttributeGroup => bindGroup({}, [
   ro('vendor', text(`0x${hex(INTEL_VENDOR_ID, 4)}`)),
   ro('device', text(`0x${hex(GPU_DEVICE_ID, 4)}`)),
   ro('subsystem_vendor', text(`0x${hex(INTEL_VENDOR_ID, 4)}`)),
@@ -52,7 +86,8 @@ export const GPU_FILES: AttributeGroup = bindGroup({}, [
   ro('enable', text('1')),
   ro('boot_vga', text('1')),
   ro('numa_node', text('-1')),
-  ro('config', () => initialConfigSpace()),
+  ro('resource', text(resources(aperture))),
+  ro('config', configSpace),
 ]);
 
 /** The bus, the root of its devices and the driver i915. */

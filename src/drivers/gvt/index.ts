@@ -11,7 +11,7 @@
 import { Errno } from '../../abi/errno.js';
 import type { MdevDriver, MdevIdentity, MdevInstance, MdevParentOps, MdevTypeDescription } from '../../mdev/driver.js';
 import type { GvtDeviceOptions } from './device.js';
-import { GPU_FILES, gpuPath, gpuVariables, MAX_GPUS, setUpGpus } from './gpu.js';
+import { gpuFiles, gpuPath, gpuVariables, MAX_GPUS, setUpGpus } from './gpu.js';
 import { GvtInstance } from './instance.js';
 import { GpuResources, GVT_TYPES, gvtType } from './types.js';
 
@@ -29,9 +29,9 @@ class Gpu implements MdevParentOps {
   readonly #options: GvtOptions;
   readonly #resources: GpuResources;
 
-  constructor(options: GvtOptions) {
+  constructor(aperture: number, options: GvtOptions) {
     this.#options = options;
-    this.#resources = new GpuResources(options.aperture ?? DEFAULT_APERTURE);
+    this.#resources = new GpuResources(aperture);
   }
 
   availableInstances(type: MdevTypeDescription): number {
@@ -48,16 +48,17 @@ class Gpu implements MdevParentOps {
 }
 
 export function createGvtDriver(options: GvtOptions = {}): MdevDriver {
+  const { aperture = DEFAULT_APERTURE } = options;
   return {
     name: 'gvt',
     busName: 'intel_vgpu_mdev',
     parentPath: gpuPath,
-    parentGroups: [GPU_FILES],
+    parentGroups: [gpuFiles(aperture * 2 ** 20)],
     parentVariables: gpuVariables,
     setUp: setUpGpus,
     createParent: (n) => {
       if (n >= MAX_GPUS) throw new RangeError(`driver gvt has room for ${MAX_GPUS} parents`);
-      return new Gpu(options);
+      return new Gpu(aperture, options);
     },
   };
 }
