@@ -3,6 +3,7 @@ import type { QmpCommands } from '../qmp/dispatch.js';
 import type { CommandContext } from './context.js';
 import { controlCommands } from './control.js';
 import { deviceCommands } from './device.js';
+import { memoryCommands } from './memory.js';
 import { migrationCommands } from './migration.js';
 import { qomCommands } from './qom.js';
 import { queryCommands } from './query.js';
@@ -11,7 +12,7 @@ export function createCommands(context: CommandContext): QmpCommands {
   const names = (): string[] => [...commands.keys()];
   const commands: QmpCommands = new Map([
     queryCommands(context, names), controlCommands(context), migrationCommands(context), deviceCommands(context),
-    qomCommands(context),
+    qomCommands(context), memoryCommands(context),
   ].flatMap((table) => Object.entries(table)));
   return commands;
 }

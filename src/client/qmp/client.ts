@@ -41,6 +41,7 @@ export interface QmpCommandTypes {
   'stop': { args: undefined; result: Nothing };
   'cont': { args: undefined; result: Nothing };
   'quit': { args: undefined; result: Nothing };
+  'pmemsave': { args: { readonly val: number; readonly size: number; readonly filename: string }; result: Nothing };
   'system_reset': { args: undefined; result: Nothing };
   'device_add': { args: Readonly<Record<string, string | boolean>>; result: Nothing };
   'device_del': { args: { readonly id: string }; result: Nothing };

@@ -35,7 +35,6 @@ export class RfcMigration implements MigrationSide, RfcState {
   }
 
   setRunning(running: boolean): void {
-    if (running === this.#running) return;
     attempt(`vfio: Failed to ${running ? 'start' : 'stop'} device`, () =>
       this.#version.setRunning(this.#fd, this.#region, running));
     this.#running = running;

@@ -89,7 +89,7 @@ export interface RfcState {
   readonly running: boolean;
   /** Bytes of its state. */
   readonly size: number;
-  /** Nothing where it is that already. Throws VfioError. */
+  /** Says it to the device whatever it is. Throws VfioError. */
   setRunning(running: boolean): void;
   /** From the first byte on, in order. Throws VfioError. */
   read(position: number, length: number): Uint8Array;
