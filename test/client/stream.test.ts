@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { parseUri } from '../../src/client/migration/address.js';
-import { StreamChecksum, StreamError } from '../../src/client/migration/stream.js';
+import { HEADER_SIZE, PREAMBLE_SIZE, StreamChecksum, StreamError } from '../../src/client/migration/stream.js';
 import type { RunningVmm } from '../../src/client/main.js';
 import { startVmm } from '../../src/client/main.js';
 import { QmpClient } from '../../src/client/qmp/client.js';
@@ -23,9 +23,10 @@ after(() => rmSync(scratch, { recursive: true, force: true }));
 
 type Harm = { readonly direction: 'forth' | 'back'; readonly kind: 'cut' | 'cut both' | 'change'; readonly at: number };
 
-/** Passes bytes on, but for one harm. Counts what came. */
+/** Passes bytes on, but for one harm. Counts what came, and keeps it. */
 class Proxy {
   readonly counts = { forth: 0, back: 0 };
+  readonly seen: { readonly [direction in Harm['direction']]: Buffer[] } = { forth: [], back: [] };
   readonly #sockets: Socket[] = [];
   readonly #server: Server;
 
@@ -52,6 +53,7 @@ class Proxy {
     from.on('data', (data: Buffer) => {
       const begin = this.counts[direction];
       this.counts[direction] += data.length;
+      this.seen[direction].push(Buffer.from(data));
       if (cut) return;
       const at = harm?.direction === direction ? harm.at - begin : Infinity;
       if (at >= data.length || at < 0) return void to.write(data);
@@ -71,6 +73,17 @@ interface Outcome {
   readonly target: string;
   readonly error: string;
   readonly counts: { readonly forth: number; readonly back: number };
+  readonly boundaries: { readonly forth: readonly number[]; readonly back: readonly number[] };
+}
+
+/** Where the records of a whole stream begin, and where it ends. */
+function boundaries(parts: readonly Buffer[], start: number): number[] {
+  const stream = Buffer.concat(parts);
+  const all: number[] = [];
+  let at = start;
+  // The length is the second word of a record's header.
+  for (; at + HEADER_SIZE <= stream.length; at += HEADER_SIZE + stream.readUInt32LE(at + 4)) all.push(at);
+  return [...all, at];
 }
 
 let count = 0;
@@ -99,7 +112,10 @@ async function migrate(harm: Harm | undefined): Promise<Outcome> {
       }
     };
     const error = (await source.execute('query-migrate'))['error-desc'] ?? '';
-    return { source: await status(source), target: await status(target), error, counts: { ...proxy.counts } };
+    return {
+      source: await status(source), target: await status(target), error, counts: { ...proxy.counts },
+      boundaries: { forth: boundaries(proxy.seen.forth, PREAMBLE_SIZE), back: boundaries(proxy.seen.back, 0) },
+    };
   } finally {
     for (const client of clients) client.close();
     for (const vmm of running) vmm.shutdown();
@@ -108,21 +124,21 @@ async function migrate(harm: Harm | undefined): Promise<Outcome> {
   }
 }
 
-/** Positions that matter in `size` bytes: all of the small first and last records, and some of the rest. */
-function positions(size: number): number[] {
-  const all = new Set<number>();
-  for (let at = 0; at < Math.min(size, 40); at += 7) all.add(at);
+/** Positions that matter in a stream: around every boundary of records, between header and payload, and some of the rest. */
+function positions(size: number, starts: readonly number[]): number[] {
+  const all = new Set<number>([0]);
+  for (const start of starts) for (const at of [start - 1, start, start + 1, start + 9, start + HEADER_SIZE]) all.add(at);
   for (let at = 0; at < size; at += Math.ceil(size / 10)) all.add(at);
-  for (let at = Math.max(0, size - 34); at < size; at += 3) all.add(at);
-  return [...all].sort((a, b) => a - b);
+  return [...all].filter((at) => at >= 0 && at < size).sort((a, b) => a - b);
 }
 
 describe('a migration stream', { timeout: 80_000 }, () => {
   it('that is cut or changed on its way there leaves the machine where it was', async () => {
-    const { counts, source, target } = await migrate(undefined);
+    const { counts, boundaries: starts, source, target } = await migrate(undefined);
+    assert.deepEqual([starts.forth.at(-1), starts.forth.length > 6], [counts.forth, true]);
     assert.deepEqual([source, target], ['postmigrate', 'running']);
     for (const kind of ['cut', 'change'] as const) {
-      for (const at of positions(counts.forth)) {
+      for (const at of positions(counts.forth, starts.forth)) {
         const outcome = await migrate({ direction: 'forth', kind, at });
         assert.deepEqual([outcome.source, outcome.target], ['running', 'inmigrate'],
           `${kind} at ${at} of ${counts.forth}: ${outcome.error}`);
@@ -131,9 +147,9 @@ describe('a migration stream', { timeout: 80_000 }, () => {
   });
 
   it('whose answers are cut or changed leaves one machine running', async () => {
-    const { counts } = await migrate(undefined);
+    const { counts, boundaries: starts } = await migrate(undefined);
     for (const kind of ['cut', 'change'] as const) {
-      for (const at of positions(counts.back)) {
+      for (const at of positions(counts.back, starts.back)) {
         const { source, target, error } = await migrate({ direction: 'back', kind, at });
         const runs = [source, target].filter((state) => state === 'running').length;
         assert.equal(runs, 1, `${kind} at ${at} of ${counts.back}: ${source}, ${target}: ${error}`);
@@ -142,8 +158,8 @@ describe('a migration stream', { timeout: 80_000 }, () => {
   });
 
   it('that is lost in both directions at once never leaves two, and says where it is not known who has the machine', async () => {
-    const { counts } = await migrate(undefined);
-    for (const at of positions(counts.forth)) {
+    const { counts, boundaries: starts } = await migrate(undefined);
+    for (const at of positions(counts.forth, starts.forth)) {
       const { source, target, error } = await migrate({ direction: 'forth', kind: 'cut both', at });
       const runs = [source, target].filter((state) => state === 'running').length;
       if (runs === 0) assert.match(error, /may run on the destination/, `at ${at}`);
