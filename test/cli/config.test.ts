@@ -24,6 +24,10 @@ drivers:
       mtty-1:
         features:
           - stop-copy
+  - name: gvt
+    parents: 1
+    options:
+      protocol: v1
 devices:
   - type: mtty-2
     uuid: ${UUID}
@@ -55,6 +59,13 @@ devices:
   - type: mtty-1
     uuid: ${UUID.replace(/1$/, '2')}
     parent: mtty
+  - type: i915-GVTg_V5_8
+    uuid: ${UUID.replace(/1$/, '3')}
+    parent: 0000:00:02.0
+    protocol: v2
+  - type: i915-GVTg_V5_8
+    uuid: ${UUID.replace(/1$/, '4')}
+    parent: 0000:00:02.0
 `;
 
 let scratch = '';

@@ -63,6 +63,8 @@ const WRONG: readonly (readonly [what: string, text: string, problem: string])[]
     '2:40 drivers[0].features[1]: expected one of stop-copy, p2p, pre-copy, not "fly"'],
   ['a device without a type', `devices:\n  - uuid: ${UUID}`, '2:5 devices[0].type: expected this key, which is missing here'],
   ['what is no UUID', 'devices:\n  - {type: mtty-1, uuid: 12}', '2:26 devices[0].uuid: expected a UUID, not 12'],
+  ['an unknown protocol', 'devices:\n  - {type: i915-GVTg_V5_4, protocol: v3}',
+    '2:38 devices[0].protocol: expected one of v2, v1, '],
   ['an unknown state', 'devices:\n  - type: mtty-1\n    faults: {delay: {STOPPED: 1}}',
     '3:22 devices[0].faults.delay.STOPPED: no such key; expected one of STOP, RUNNING'],
   ['an unknown error', 'devices:\n  - type: mtty-1\n    faults: {stream_fail: {byte: 1, errno: EFOO}}',
@@ -176,6 +178,8 @@ const REFUSED: readonly (readonly [what: string, text: string, problem: string])
     '3:42 devices[0].attributes.vendor/sample_mdev_dev: expected something that can be written (EACCES)'],
   ['a path that leads out', 'devices:\n  - type: mtty-1\n    attributes: {../../x: 1}',
     '3:27 devices[0].attributes.../../x: expected something that the device has (ENOENT)'],
+  ['a protocol of a device that has only one', 'devices:\n  - {type: mtty-1, protocol: v1}',
+    '2:30 devices[0].protocol: expected something that the device has (ENOENT)'],
   ['a size that is too large', 'devices:\n  - type: mtty-1\n    faults: {state_size: 5 GiB}',
     '3:26 devices[0].faults.state_size: expected a value that it takes (EINVAL)'],
 ];

@@ -8,6 +8,7 @@
  */
 import { readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs';
 import { basename, join } from 'node:path';
+import { DEFAULT_PROTOCOL } from '../../drivers/gvt/protocols.js';
 import { SETTINGS_FILE } from '../settings-file.js';
 import type { LabSettings } from '../settings-file.js';
 import { ALL_MIGRATION_FEATURES, migrationFeatureWords } from '../../vfio/migration-features.js';
@@ -81,17 +82,25 @@ function featuresByDefault({ drivers }: LabSettings, driver: string, type: strin
   return (known?.types?.[type]?.features ?? known?.features ?? migrationFeatureWords(ALL_MIGRATION_FEATURES)).join(' ');
 }
 
+/** How a new device of that driver migrates. */
+function protocolByDefault({ drivers }: LabSettings, driver: string): unknown {
+  return drivers.find(({ name }) => name === driver)?.options?.['protocol'] ?? DEFAULT_PROTOCOL;
+}
+
 function deviceOf(lab: string, settings: LabSettings, uuid: string): { readonly group: number; readonly entry: Entry } {
   const dir = join(lab, 'sys/bus/mdev/devices', uuid);
   const knobs = join(lab, 'sys/kernel/debug/mdevsim', uuid);
   const type = basename(readlinkSync(join(dir, 'mdev_type')));
   const policy = readIfThere(join(knobs, 'blocker'));
   const features = readIfThere(join(knobs, 'features'));
-  const usual = featuresByDefault(settings, basename(readlinkSync(join(dir, 'driver'))), type);
+  const protocol = readIfThere(join(knobs, 'protocol'));
+  const driver = basename(readlinkSync(join(dir, 'driver/module')));
+  const usual = featuresByDefault(settings, driver, type);
   const entry = {
     type, uuid, parent: readlinkSync(dir).split('/').at(-2) ?? '',
     ...(policy === undefined || policy === settings.policy ? {} : { policy }),
     ...(features === undefined || features === usual ? {} : { features: features.split(' ') }),
+    ...(protocol === undefined || protocol === protocolByDefault(settings, driver) ? {} : { protocol }),
     ...unlessEmpty('faults', faultsOf(knobs)),
     ...unlessEmpty('attributes', attributesOf(dir)),
   };

@@ -10,6 +10,7 @@ import type { ErrnoName } from '../../abi/errno.js';
 import { KERNEL_PROFILES } from '../../abi/kernel-profile.js';
 import type { KernelVersion } from '../../abi/kernel-profile.js';
 import { BLOCKER_POLICY_NAMES } from '../../blocker/policy.js';
+import { PROTOCOL_NAMES } from '../../drivers/gvt/protocols.js';
 import { DRIVER_NAMES } from '../../drivers/index.js';
 import { GENERATED_STATE_MAX } from '../../vfio/generated-state.js';
 import { ALL_MIGRATION_FEATURES, migrationFeatureWords } from '../../vfio/migration-features.js';
@@ -118,6 +119,7 @@ const device = mapping({
   count: v.optional(about('How many such devices; default 1.', whole(1, MAX_DEVICES))),
   policy: v.optional(policy),
   features: v.optional(features),
+  protocol: v.optional(about('How a vGPU of driver gvt migrates. Default: as the driver\'s options say.', oneOf(PROTOCOL_NAMES))),
   faults: v.optional(faults),
   attributes: v.optional(about('What is written to attributes of the device, in this order; a list: one after the other.',
     v.record(name('the name of an attribute'), attributeValue, 'a mapping from attributes to values'))),

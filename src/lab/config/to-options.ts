@@ -42,10 +42,12 @@ function countedUuid(first: string, n: number): string {
   return `${first.slice(0, -LAST_DIGITS)}${last.toString(16).padStart(LAST_DIGITS, '0')}`.toLowerCase();
 }
 
-function setups({ type, uuid, parent, count = 1, policy, features, faults, attributes = {} }: LabFileDevice): DeviceSetup[] {
+function setups(device: LabFileDevice): DeviceSetup[] {
+  const { type, uuid, parent, count = 1, policy, features, protocol, faults, attributes = {} } = device;
   const settings: Record<string, string> = {
     ...(policy === undefined ? {} : { blocker: policy }),
     ...(features === undefined ? {} : { features: features.join(' ') }),
+    ...(protocol === undefined ? {} : { protocol }),
     ...knobs(faults ?? {}),
   };
   const writes = Object.fromEntries(
@@ -104,7 +106,8 @@ export function toSettings(content: LabFileContent, directory: string): Converte
     const at: ConfigPath = [kind, expanded[index]?.index ?? 0];
     if (part === undefined) return at;
     if (part !== 'knobs') return [...at, part, name];
-    return name === 'blocker' ? [...at, 'policy'] : name === 'features' ? [...at, name] : [...at, 'faults', name];
+    if (name === 'features' || name === 'protocol') return [...at, name];
+    return name === 'blocker' ? [...at, 'policy'] : [...at, 'faults', name];
   };
   return { settings, locate };
 }
