@@ -14,7 +14,7 @@ const DEFAULT_LIMIT = 120;
 /** First match wins. */
 const LIMITS: readonly (readonly [RegExp, number])[] = [
   [/^test\/(containers|mdevctl-next|qemu-next|qemu-v1)\//, 600],
-  [/^test\/e2e\//, 240],
+  [/^test\/(docs|e2e)\//, 240],
   [/^test\/client\/compare-/, 240],
   [/^test\/fuzz\//, 300],
   [/^test\/conformance\//, 240],
@@ -23,7 +23,7 @@ const LIMITS: readonly (readonly [RegExp, number])[] = [
 
 const PARALLEL = /^test\/(abi|trace|kernfs|sysfs|device|mdev|iommufd|vfio|blocker|fault|drivers|golden)\//;
 /** Uses a mount, child processes or stock programs, whose timing is the machine's. */
-const RETRY = /^test\/(bench|cli|client|conformance|containers|e2e|fuzz|lab|mdevctl-next|mount|qemu-next|qemu-v1|scenarios)\/|(mounted|mdevctl)[^/]*$/;
+const RETRY = /^test\/(bench|cli|client|conformance|containers|docs|e2e|fuzz|lab|mdevctl-next|mount|qemu-next|qemu-v1|scenarios)\/|(mounted|mdevctl)[^/]*$/;
 
 /** Directories that run only when asked for by an option. */
 export const OPT_IN: Readonly<Record<string, string>> = {

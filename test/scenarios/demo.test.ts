@@ -30,7 +30,7 @@ function play(argv: readonly string[]): string {
 
 /** The demo's lines in README, with any number for a number. */
 function shownInReadme(): RegExp {
-  const blocks = readFileSync(join(ROOT, 'README.md'), 'utf8').split('```\n');
+  const blocks = readFileSync(join(ROOT, 'README.md'), 'utf8').split(/^```\w*\n/m);
   const shown = blocks.find((block) => block.includes('the migration has begun'));
   assert.ok(shown, 'README shows no demo');
   const escaped = shown.replace(/[.*+?^${}()|[\]\\]/g, '\\$&');

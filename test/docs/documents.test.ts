@@ -1,0 +1,24 @@
+/** README and docs/: their commands are run as written, in order, and print what they say. */
+import assert from 'node:assert/strict';
+import { readdirSync } from 'node:fs';
+import { describe, it } from 'node:test';
+import { defineDocument, documentAt } from './suite.js';
+
+const ROOT = new URL('../../', import.meta.url);
+/** What a block can be in that is no command. */
+const NO_COMMANDS: ReadonlySet<string> = new Set(['c', 'js', 'text', 'ts', 'yaml']);
+/** Pages with commands for other machines. */
+const ELSEWHERE: readonly string[] = ['docs/containers.md'];
+
+const documents = ['README.md', ...readdirSync(new URL('docs', ROOT)).filter((name) => name.endsWith('.md')).map((name) => `docs/${name}`)]
+  .filter((path) => !ELSEWHERE.includes(path));
+
+describe('the documents', () => {
+  it('have no block that could be a command and is not run', () => {
+    const others = documents.flatMap((path) => [...documentAt(path).languages]
+      .filter((language) => language !== 'console' && !NO_COMMANDS.has(language)).map((language) => `${path}: '${language}'`));
+    assert.deepEqual(others, []);
+  });
+});
+
+for (const path of documents) if (documentAt(path).consoles.length > 0) defineDocument(path);
