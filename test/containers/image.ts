@@ -1,0 +1,48 @@
+/** The image of the Containerfile, built without a network on a base made by debootstrap. */
+import { spawnSync } from 'node:child_process';
+import { copyFileSync, cpSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { debianTree } from '../debian-tree.js';
+import { ROOT } from '../e2e/child.js';
+import { Podman } from './podman.js';
+
+const BASE = ['nodejs', 'npm', 'mdevctl'];
+const CACHE = join(ROOT, 'build/containers.npm');
+const PACKAGE = ['package.json', 'package-lock.json', '.npmrc'];
+
+/** Fills a cache with the packages of package-lock.json, with this machine's npm; returns why that can't be done. */
+function fillCache(): string | undefined {
+  const lock = join(CACHE, 'package-lock.json');
+  const current = (): boolean => readFileSync(lock, 'utf8') === readFileSync(join(ROOT, 'package-lock.json'), 'utf8');
+  if (existsSync(join(CACHE, 'done')) && current()) return undefined;
+  rmSync(CACHE, { recursive: true, force: true });
+  mkdirSync(CACHE, { recursive: true });
+  for (const file of PACKAGE) copyFileSync(join(ROOT, file), join(CACHE, file));
+  const args = ['ci', '--ignore-scripts', '--no-fund', '--no-audit', '--prefix', CACHE, '--cache', join(CACHE, 'cache')];
+  const { status, stderr } = spawnSync('npm', args, { cwd: CACHE, timeout: 180_000, killSignal: 'SIGKILL', encoding: 'utf8' });
+  rmSync(join(CACHE, 'node_modules'), { recursive: true, force: true });
+  if (status !== 0) return `npm could not get its packages: ${stderr.trim().split('\n').at(-1) ?? ''}`;
+  writeFileSync(join(CACHE, 'done'), '');
+  return undefined;
+}
+
+/** Podman with the image `mdevsim`, or why there is none. Throws when the Containerfile does not build. */
+export function imageOfCheckout(): Podman | { readonly missing: string } {
+  if (!existsSync('/dev/fuse')) return { missing: 'needs /dev/fuse' };
+  const tree = debianTree('container-base', 'trixie', BASE);
+  if ('missing' in tree) return tree;
+  const missing = fillCache();
+  if (missing !== undefined) return { missing };
+  const podman = Podman.create(tree.directory);
+  if (!(podman instanceof Podman)) return podman;
+  const npmrc = join(podman.directory, 'npmrc');
+  const cache = join(podman.directory, 'npm');
+  writeFileSync(npmrc, 'offline=true\nupdate-notifier=false\n');
+  cpSync(join(CACHE, 'cache'), cache, { recursive: true });
+  const volumes = `--volume '${cache}:/root/.npm' --volume '${npmrc}:/root/.npmrc:ro'`;
+  const options = `--network none --build-arg BASE=localhost/base ${volumes}`;
+  const { status, output } = podman.sh(`podman build ${options} -t mdevsim .`, 240);
+  if (status === 0) return podman;
+  podman.close();
+  throw new Error(`the Containerfile does not build:\n${output}`);
+}
