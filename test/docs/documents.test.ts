@@ -1,5 +1,6 @@
 /** README and docs/: their commands are run as written, in order, and print what they say. */
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { readdirSync } from 'node:fs';
 import { describe, it } from 'node:test';
 import { defineDocument, documentAt } from './suite.js';
@@ -21,4 +22,11 @@ describe('the documents', () => {
   });
 });
 
-for (const path of documents) if (documentAt(path).consoles.length > 0) defineDocument(path);
+/** Pages whose commands need a program that may be missing. */
+const NEEDS: Readonly<Record<string, string>> = { 'README.md': 'mdevctl', 'docs/mdevctl.md': 'mdevctl' };
+
+for (const path of documents.filter((document) => documentAt(document).consoles.length > 0)) {
+  const program = NEEDS[path];
+  const missing = program !== undefined && spawnSync(program, ['--version']).error !== undefined;
+  defineDocument(path, missing ? { skip: `needs ${program}` } : {});
+}

@@ -62,6 +62,7 @@ export class Terminal {
     const watchdog = setTimeout(() => this.kill(), LIMIT);
     await this.#closed;
     clearTimeout(watchdog);
+    if (this.#said !== '' && !this.#said.endsWith('\n')) this.#said += '\n';
     this.#check(new RegExp(`^${this.#pattern}$`));
   }
 

@@ -2,6 +2,7 @@
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { debianTree } from '../debian-tree.js';
+import { defineDocument } from '../docs/suite.js';
 import { defineBootSuite } from '../mdev/mdevctl-boot.js';
 import { defineRecordedSuite, versionOf } from '../mdev/mdevctl-suite.js';
 
@@ -13,4 +14,5 @@ else {
   const version = versionOf(program) ?? 'none';
   defineRecordedSuite(program, version);
   defineBootSuite(program, version, join(tree.directory, 'usr/lib/udev/rules.d/60-mdevctl.rules'));
+  defineDocument('docs/mdevctl.md', { programs: { mdevctl: program } });
 }
