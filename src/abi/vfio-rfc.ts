@@ -55,8 +55,8 @@ export function dirtyBitmapBytes(pages: bigint): bigint {
 }
 
 /**
- * What the state in the region begins with, as the image of a vGPU in v3 did: a header of the image, which tells how many bytes of
- * the region are in use. The rest of the image is the driver's.
+ * What the state in the region begins with, as the image of a vGPU in v3 did: a header of the image, which tells how many bytes
+ * of the region are in use. The rest of the image is the driver's. (That of v3 had a version and a checksum besides.)
  */
 export const gvt_image_header = struct('gvt_image_header', { type: u32, size: u32, data_size: u64 });
 export const GVT_MIGRATION_HEAD = 1;

@@ -11,7 +11,9 @@ import { STEPS } from '../client/migration/steps.js';
 import { many, value } from './option-value.js';
 import { parseCount, parseSlots } from './options.js';
 import { DEFAULT_SLOTS } from './run/slot-numbers.js';
-import { GUEST_LOAD, parseDevice, parseGuestLoad, parsePrepareEvents, parseProtocol, parseQmp, parseRam, parseRfcOrder, parseStep } from './vmm-options.js';
+import {
+  GUEST_LOAD, parseDevice, parseGuestLoad, parsePrepareEvents, parseProtocol, parseQmp, parseRam, parseRfcOrder, parseStep,
+} from './vmm-options.js';
 
 interface Collected {
   lab?: string;

@@ -1,9 +1,9 @@
 /**
- * RfcMigration: the migration proposed in 2017 and 2018, as another face of the MigrationMachine. It knows two states only, started
- * and stopped, and a region with the image of the device's state, which has room for the largest one.
+ * RfcMigration: the migration proposed in 2017 and 2018, as another face of the MigrationMachine. It knows two states only,
+ * started and stopped, and a region with the image of the device's state, which has room for the largest one.
  *
- *   stop    STOP_COPY: a stop may be a pause or the end of a migration, and nothing tells which, so it counts as the latter. Where
- *           that is refused (policy `enforce`, a blocked device) the device is stopped all the same, STOP, but not saved.
+ *   stop    STOP_COPY: a stop may be a pause or the end of a migration, and nothing tells which, so it counts as the latter.
+ *           Where that is refused (policy `enforce`, a blocked device) the device is stopped all the same, STOP, but not saved.
  *   read    of the image, in order from its first byte on: what STOP_COPY saved. From STOP it tries STOP_COPY again.
  *   write   the first byte begins RESUMING, whatever the device was doing; the rest follows in order.
  *   start   RUNNING; from RESUMING with what was written.

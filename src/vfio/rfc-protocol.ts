@@ -1,8 +1,8 @@
 /**
  * The three versions of the proposal as a device shows them, one row each: `rfc` (early 2017), `rfc-v2` (2017), `rfc-v3` (2018).
  *
- * Errnos: GET_INFO and the like as ever; STATUS_SET as an ioctl of the time (argsz too small, unknown flags: EINVAL); byte 0 of the
- * region as kvmgt.c had it: EFAULT for anything but one byte that is START or STOP.
+ * Errnos: GET_INFO and the like as ever; STATUS_SET as an ioctl of the time (argsz too small, unknown flags: EINVAL); byte 0 of
+ * the region as kvmgt.c had it: EFAULT for anything but one byte that is START or STOP.
  */
 import { Errno } from '../abi/errno.js';
 import { VFIO_REGION_INFO_FLAG_READ, VFIO_REGION_INFO_FLAG_WRITE } from '../abi/vfio.js';
@@ -36,16 +36,21 @@ interface RfcVersion {
 }
 
 const V1_IOCTLS = ioctlTable<RfcProtocol>([
-  [VFIO_DEVICE_PCI_STATUS_SET, 'VFIO_DEVICE_PCI_STATUS_SET', (protocol, request, argument) => protocol.setStatus(request, argument)],
+  [VFIO_DEVICE_PCI_STATUS_SET, 'VFIO_DEVICE_PCI_STATUS_SET', (protocol, request, argument) =>
+    protocol.setStatus(request, argument)],
   [VFIO_DEVICE_PCI_GET_DIRTY_BITMAP, 'VFIO_DEVICE_PCI_GET_DIRTY_BITMAP', (protocol, request, argument) =>
     getDirtyBitmap(protocol.log, request, argument, vfio_pci_get_dirty_bitmap)],
 ]);
-const REGION = { infoFlags: 0, stateOffset: VFIO_DEVICE_STATE_OFFSET, ioctls: ioctlTable<RfcProtocol>([]), dirtyBitmap: 'container' } as const;
+const LATER = {
+  infoFlags: 0, stateOffset: VFIO_DEVICE_STATE_OFFSET, ioctls: ioctlTable<RfcProtocol>([]), dirtyBitmap: 'container',
+} as const;
 
 const VERSIONS = {
   'rfc': { infoFlags: VFIO_DEVICE_FLAGS_MIGRATABLE, stateOffset: 0, ioctls: V1_IOCTLS, dirtyBitmap: 'device' },
-  'rfc-v2': { ...REGION, regionType: { type: VFIO_REGION_TYPE_PCI_VENDOR_INTEL, subtype: VFIO_REGION_SUBTYPE_DEVICE_STATE_2017 } },
-  'rfc-v3': { ...REGION, regionType: { type: VFIO_REGION_TYPE_DEVICE_STATE, subtype: VFIO_REGION_SUBTYPE_DEVICE_STATE } },
+  'rfc-v2': {
+    ...LATER, regionType: { type: VFIO_REGION_TYPE_PCI_VENDOR_INTEL, subtype: VFIO_REGION_SUBTYPE_DEVICE_STATE_2017 },
+  },
+  'rfc-v3': { ...LATER, regionType: { type: VFIO_REGION_TYPE_DEVICE_STATE, subtype: VFIO_REGION_SUBTYPE_DEVICE_STATE } },
 } as const satisfies Readonly<Record<string, RfcVersion>>;
 
 export type RfcVersionName = keyof typeof VERSIONS;

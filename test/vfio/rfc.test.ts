@@ -172,7 +172,7 @@ describe('what is refused', () => {
 
   for (const version of VERSIONS) {
     const at = START_OF[version];
-    it(`${version}: the image can't be read of a started device, out of order, past its end, or while it is loaded: EINVAL`, async () => {
+    it(`${version}: reading the image is EINVAL when started, out of order, past its end, and while loading`, async () => {
       const client = await RfcClient.open(version);
       assert.equal((await client.tryRead(at, 16)).errno, 'EINVAL');
       expect0(await client.set('stop'));

@@ -1,6 +1,6 @@
 /**
- * What the RFC's stream has of configuration space, big-endian: six BARs, the MSI address (two words where it has 64 bits), the MSI
- * data. A device without MSI has no words for it. Source: hw/vfio/pci.c: vfio_put, vfio_get of vfio_vmstate_info.
+ * What the RFC's stream has of configuration space, big-endian: six BARs, the MSI address (two words where it has 64 bits), the
+ * MSI data. A device without MSI has no words for it. Source: hw/vfio/pci.c: vfio_put, vfio_get of vfio_vmstate_info.
  */
 import {
   PCI_BASE_ADDRESS_0, PCI_CAP_ID_MSI, PCI_MSI_ADDRESS_HI, PCI_MSI_ADDRESS_LO, PCI_MSI_DATA_32, PCI_MSI_DATA_64, PCI_MSI_FLAGS,

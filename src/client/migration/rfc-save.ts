@@ -1,6 +1,6 @@
 /**
- * One device of an outgoing migration as the RFC proposed it: nothing while the machine runs; then stopped, and its region as it is,
- * with what is in front of it in the RFC's own stream: BARs and MSI. Source: hw/vfio/pci.c: vfio_put of vfio_vmstate_info.
+ * One device of an outgoing migration as the RFC proposed it: nothing while the machine runs; then stopped, and its region as it
+ * is, with what is in front of it in the RFC's own stream: BARs and MSI. Source: hw/vfio/pci.c: vfio_put of vfio_vmstate_info.
  */
 import type { RfcState, VfioPciDevice } from '../vm/device.js';
 import type { OutgoingDevice } from './device-side.js';

@@ -1,6 +1,6 @@
 /**
- * The migration protocols that the VMM speaks, one row each; a VMM speaks one of them with all of its devices. What a protocol is to
- * a device at realize, who keeps the log of what devices write, and in which order a migration is completed.
+ * The migration protocols that the VMM speaks, one row each; a VMM speaks one of them with all of its devices. What a protocol is
+ * to a device at realize, who keeps the log of what devices write, and in which order a migration is completed.
  */
 import type { DirtyLog } from '../vm/memory.js';
 import type { Ram } from '../vm/ram.js';
@@ -34,8 +34,8 @@ export interface MigrationProtocol {
 }
 
 /**
- * Of the RFC: whether devices are stopped and saved before the last of the RAM is asked for and sent, or after it. `device-first` is
- * what it proposed and what its review called an odd order; `ram-first` is what was usual, and loses what devices write between.
+ * Of the RFC: whether devices are stopped and saved before the last of the RAM is asked for and sent, or after it. `device-first`
+ * is what it proposed and what its review called an odd order; `ram-first` is what was usual, and loses what devices write between.
  */
 export const RFC_ORDERS = ['device-first', 'ram-first'] as const;
 export type RfcOrder = (typeof RFC_ORDERS)[number];

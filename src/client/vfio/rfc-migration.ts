@@ -1,4 +1,4 @@
-/** RfcMigration: one device that migrates as the RFC proposed, as QEMU drove it. Source: hw/vfio/pci.c: vfio_vm_change_state_handler(). */
+/** One device that migrates as the RFC proposed, as QEMU drove it. Source: hw/vfio/pci.c: vfio_vm_change_state_handler(). */
 import { VFIO_DEVICE_RESET } from '../../abi/vfio.js';
 import { ioctlFd } from '../../sys/io.js';
 import type { IncomingDevice, OutgoingDevice } from '../migration/device-side.js';

@@ -1,6 +1,6 @@
 /**
- * The three versions of the migration that was proposed in 2017 and 2018, as a client speaks them: where the state is, how a device
- * is stopped and started, and who knows the dirty pages. One row each. Source: hw/vfio/pci.c of the proposals' QEMU:
+ * The three versions of the migration that was proposed in 2017 and 2018, as a client speaks them: where the state is, how a
+ * device is stopped and started, and who knows the dirty pages. One row each. Source: hw/vfio/pci.c of the proposals' QEMU:
  * vfio_realize(), vfio_vm_change_state_handler(); hw/vfio/common.c: vfio_log_sync().
  */
 import {
