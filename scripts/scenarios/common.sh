@@ -1,7 +1,8 @@
 # What the scenarios share: a lab, VMMs with a QMP client each, and the verdict. Sourced by bash scripts that define scene().
 #
 # A scenario is played once under each policy, with a new lab: what a driver can know of a migration is all that differs. `notify`
-# and `enforce+notify` have a VMM that gives the driver notice (--notify), the others one that does not, as stock QEMU.
+# and `enforce+notify` have a VMM that gives the driver notice (--notify), the others one that does not, as stock QEMU. A scenario that
+# is about something else sets POLICIES to that, KIND to what it is called, and BLOCKER to the one policy.
 set -u
 LC_ALL=C
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
@@ -9,6 +10,10 @@ cd "$ROOT" || exit 1
 # How to call mdevsim; may be several words.
 MDEVSIM=${MDEVSIM:-$ROOT/scripts/mdevsim}
 POLICIES=(observe track notify enforce enforce+notify)
+KIND=policy
+BLOCKER=
+# Of the lab's devices.
+TYPE=mtty-2
 SOURCE=11111111-1111-4111-8111-111111111111
 TARGET=22222222-2222-4222-8222-222222222222
 SPARE=33333333-3333-4333-8333-333333333333
@@ -28,8 +33,8 @@ lab() {
   LAB=$DIR/lab
   mkdir "$LAB"
   mkfifo "$DIR/lab.ready"
-  timeout -k 2 $SCENE_LIMIT $MDEVSIM mount "$LAB" --blocker "${POLICY%+*}" --for $BASHPID "$@" \
-    --mdev mtty-2,uuid=$SOURCE --mdev mtty-2,uuid=$TARGET --mdev mtty-2,uuid=$SPARE >"$DIR/lab.ready" 2>"$DIR/lab.log" &
+  timeout -k 2 $SCENE_LIMIT $MDEVSIM mount "$LAB" --blocker "${BLOCKER:-${POLICY%+*}}" --for $BASHPID "$@" \
+    --mdev $TYPE,uuid=$SOURCE --mdev $TYPE,uuid=$TARGET --mdev $TYPE,uuid=$SPARE >"$DIR/lab.ready" 2>"$DIR/lab.log" &
   PIDS+=($!)
   read -r -t $LIMIT _ <"$DIR/lab.ready" || fail 'the lab did not start'
 }
@@ -159,11 +164,11 @@ scenario() {
   local name=$1 policy verdict yes= no=
   shift
   case ${1-} in
-    -*) echo "Usage: $(basename "$0") [POLICY...]        (default: ${POLICIES[*]})"; [ "$1" = --help ] || [ "$1" = -h ]; exit ;;
+    -*) echo "Usage: $(basename "$0") [${KIND^^}...]        (default: ${POLICIES[*]})"; [ "$1" = --help ] || [ "$1" = -h ]; exit ;;
   esac
   [ $# -gt 0 ] || set -- "${POLICIES[@]}"
   for policy; do
-    [[ " ${POLICIES[*]} " == *" $policy "* ]] || { echo "$(basename "$0"): a policy is one of ${POLICIES[*]}, not $policy" >&2; exit 2; }
+    [[ " ${POLICIES[*]} " == *" $policy "* ]] || { echo "$(basename "$0"): a $KIND is one of ${POLICIES[*]}, not $policy" >&2; exit 2; }
   done
   # Built once, and by one process.
   $MDEVSIM --version >/dev/null || exit 1
