@@ -4,6 +4,7 @@ import type { Step } from '../migration/steps.js';
 import { QmpError } from '../qmp/error.js';
 import type { CommandContext, CommandTable } from './context.js';
 import { text } from './context.js';
+import { GUEST_LOAD_INFO } from './types.js';
 
 export function controlCommands({ vm, devices, steps, start, load, quit }: CommandContext): CommandTable {
   return {
@@ -43,6 +44,7 @@ export function controlCommands({ vm, devices, steps, start, load, quit }: Comma
       },
     },
     'x-mdevsim-guest-load': {
+      returns: GUEST_LOAD_INFO,
       run: () => {
         if (load === undefined) throw new QmpError('There is no guest load: start with --guest-load');
         return { ...load.report };

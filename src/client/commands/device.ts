@@ -6,6 +6,7 @@ import type { OnOffAuto, VfioPciOptions } from '../vm/device.js';
 import { ON_OFF_AUTO, VfioError } from '../vm/device.js';
 import type { CommandContext, CommandTable } from './context.js';
 import { text } from './context.js';
+import { PCI_INFO, PROPERTIES_INFO } from './types.js';
 
 type Check = (name: string, value: Json) => Json;
 
@@ -87,6 +88,7 @@ export function deviceCommands({ vm, devices, outgoing }: CommandContext): Comma
       },
     },
     'device-list-properties': {
+      returns: PROPERTIES_INFO,
       arguments: { typename: 'str' },
       run: ({ typename }) => {
         if (typename !== 'vfio-pci') throw new QmpError(`Device '${text(typename)}' not found`, 'DeviceNotFound');
@@ -97,6 +99,7 @@ export function deviceCommands({ vm, devices, outgoing }: CommandContext): Comma
       },
     },
     'query-pci': {
+      returns: PCI_INFO,
       run: () => {
         const slot = (sectionId: string): number => Number.parseInt(sectionId.slice(8, 10), 16);
         const list = vm.devices.map(({ id, sectionId }) => ({ bus: 0, slot: slot(sectionId), function: 0, qdev_id: id }));

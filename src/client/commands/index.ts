@@ -9,9 +9,8 @@ import { qomCommands } from './qom.js';
 import { queryCommands } from './query.js';
 
 export function createCommands(context: CommandContext): QmpCommands {
-  const names = (): string[] => [...commands.keys()];
   const commands: QmpCommands = new Map([
-    queryCommands(context, names), controlCommands(context), migrationCommands(context), deviceCommands(context),
+    queryCommands(context, () => commands), controlCommands(context), migrationCommands(context), deviceCommands(context),
     qomCommands(context), memoryCommands(context),
   ].flatMap((table) => Object.entries(table)));
   return commands;

@@ -1,9 +1,8 @@
 /** Commands of migration. Source: QEMU's qapi/migration.json, migration/migration.c. */
 import { parseChannel, parseUri } from '../migration/address.js';
 import type { MigrationAddress } from '../migration/address.js';
-import { CAPABILITIES } from '../migration/capabilities.js';
 import type { Capability } from '../migration/capabilities.js';
-import { PARAMETER_MEMBERS } from '../migration/parameters.js';
+import { PARAMETER_MEMBERS, PARAMETER_VALUES } from '../migration/parameters.js';
 import { MIGRATION_STATUSES } from '../migration/state.js';
 import type { MigrationStatus } from '../migration/state.js';
 import type { QmpArguments } from '../qmp/dispatch.js';
@@ -11,16 +10,10 @@ import { QmpError } from '../qmp/error.js';
 import type { Json } from '../qmp/json-parser.js';
 import type { QmpMembers } from '../qmp/schema.js';
 import type { CommandContext, CommandTable } from './context.js';
+import { CAPABILITY_STATUS, MIGRATION_ADDRESS, MIGRATION_INFO } from './types.js';
 
 const CHANNELS: QmpMembers = {
-  '*channels': {
-    list: {
-      struct: {
-        'channel-type': { enum: ['main', 'cpr'] },
-        'addr': { struct: { transport: { enum: ['socket', 'exec', 'rdma', 'file'] } }, open: true },
-      },
-    },
-  },
+  '*channels': { list: { struct: { 'channel-type': { enum: ['main'] }, 'addr': MIGRATION_ADDRESS } } },
 };
 
 /** Throws QmpError. */
@@ -74,16 +67,16 @@ export function migrationCommands({ outgoing, incoming, capabilities, parameters
       allowOob: true,
       run: () => { throw new QmpError('Migrate recover can only be run when postcopy is paused.'); },
     },
-    'query-migrate': { run: () => ({ ...incoming.info(), ...outgoing.info() }) },
+    'query-migrate': { returns: MIGRATION_INFO, run: () => ({ ...incoming.info(), ...outgoing.info() }) },
     'migrate-set-capabilities': {
-      arguments: { capabilities: { list: { struct: { capability: { enum: CAPABILITIES }, state: 'bool' } } } },
+      arguments: { capabilities: CAPABILITY_STATUS },
       run: ({ capabilities: changes }) => {
         if (outgoing.state.running) throw new QmpError("There's a migration process in progress");
         capabilities.set(changes as unknown as { capability: Capability; state: boolean }[]);
         return {};
       },
     },
-    'query-migrate-capabilities': { run: () => capabilities.list() },
+    'query-migrate-capabilities': { returns: CAPABILITY_STATUS, run: () => capabilities.list() },
     'migrate-set-parameters': {
       arguments: PARAMETER_MEMBERS,
       run: (changes) => {
@@ -91,6 +84,6 @@ export function migrationCommands({ outgoing, incoming, capabilities, parameters
         return {};
       },
     },
-    'query-migrate-parameters': { run: (): Json => parameters.list() },
+    'query-migrate-parameters': { returns: { struct: PARAMETER_VALUES }, run: (): Json => parameters.list() },
   };
 }

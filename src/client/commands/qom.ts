@@ -3,6 +3,7 @@ import { QmpError } from '../qmp/error.js';
 import type { Json } from '../qmp/json-parser.js';
 import type { CommandContext, CommandTable } from './context.js';
 import { text } from './context.js';
+import { PROPERTIES_INFO } from './types.js';
 
 interface QomObject {
   readonly type: string;
@@ -38,6 +39,7 @@ export function qomCommands({ vm }: CommandContext): CommandTable {
   };
   return {
     'qom-list': {
+      returns: PROPERTIES_INFO,
       arguments: { path: 'str' },
       run: ({ path }) => {
         const { properties, children } = find(path);
@@ -48,6 +50,7 @@ export function qomCommands({ vm }: CommandContext): CommandTable {
       },
     },
     'qom-get': {
+      returns: 'any',
       arguments: { path: 'str', property: 'str' },
       run: ({ path, property }) => {
         const object = find(path);

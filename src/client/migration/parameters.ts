@@ -14,7 +14,13 @@ interface Row {
 const within = (name: string, low: number, high: number, kind = 'a value between', join = 'and'): Row['check'] =>
   (value) => (value >= low && value <= high) || `Parameter '${name}' expects ${kind} ${low} ${join} ${high}`;
 const percent = (name: string, high: number): Row['check'] => within(name, 1, high, 'an integer in the range of', 'to');
-const compression = ['none', 'zlib', 'zstd', 'qatzip', 'qpl', 'uadk'];
+// As QEMU is built where it has no library for the other ones.
+const compression = ['none', 'zlib', 'zstd'];
+/** Of block devices, of which there are none. */
+const BITMAP_ALIASES: QmpMembers = {
+  'node-name': 'str', 'alias': 'str',
+  'bitmaps': { list: { struct: { 'name': 'str', 'alias': 'str', '*transform': { struct: { '*persistent': 'bool' } } } } },
+};
 /** ms */
 const MAX_DOWNTIME = 2_000_000;
 
@@ -56,7 +62,7 @@ export const PARAMETERS: Readonly<Record<string, Row>> = {
     check: (value, all) => (value >= all('cpu-throttle-initial') && value <= 99)
       || "Parameter 'max_cpu_throttle' expects an integer in the range of cpu_throttle_initial to 99",
   },
-  'block-bitmap-mapping': { type: { list: { struct: {}, open: true } } },
+  'block-bitmap-mapping': { type: { list: { struct: BITMAP_ALIASES } } },
   'x-vcpu-dirty-limit-period': { type: 'uint64', default: 1000, check: within('x-vcpu-dirty-limit-period', 1, 1000) },
   'vcpu-dirty-limit': { type: 'uint64', default: 1, check: (value) => value >= 1
     || "Parameter 'vcpu_dirty_limit' must be greater than 1 MB/s" },
@@ -68,6 +74,10 @@ export const PARAMETERS: Readonly<Record<string, Row>> = {
 /** For the command's schema. */
 export const PARAMETER_MEMBERS: QmpMembers = Object.fromEntries(Object.entries(PARAMETERS).map(([name, { type }]) =>
   [`*${name}`, type]));
+
+/** As query-migrate-parameters has them: what was never set is left out, and null has become ''. */
+export const PARAMETER_VALUES: QmpMembers = Object.fromEntries(Object.entries(PARAMETERS).map(([name, { type }]) =>
+  [`*${name}`, type === 'strOrNull' ? 'str' : type]));
 
 /** Unsigned, however it was written. */
 const unsigned = (value: number | bigint): number | bigint => (value < 0 ? BigInt.asUintN(64, BigInt(value)) : value);

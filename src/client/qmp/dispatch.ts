@@ -3,13 +3,15 @@
  */
 import { QmpError } from './error.js';
 import type { Json } from './json-parser.js';
-import type { QmpMembers } from './schema.js';
+import type { QmpMembers, QmpType } from './schema.js';
 import { checkMembers } from './schema.js';
 
 export type QmpArguments = { readonly [name: string]: Json };
 
 export interface QmpCommand {
   readonly arguments?: QmpMembers;
+  /** What it returns. Default: {} */
+  readonly returns?: QmpType;
   /** Takes members that are not declared. */
   readonly open?: boolean;
   readonly allowOob?: boolean;

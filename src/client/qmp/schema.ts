@@ -7,10 +7,15 @@ import { QmpError } from './error.js';
 import type { Json } from './json-parser.js';
 
 export type QmpType =
-  | 'str' | 'strOrNull' | 'bool' | 'int' | 'uint8' | 'uint32' | 'uint64' | 'number' | 'any'
+  | 'str' | 'strOrNull' | 'bool' | 'int' | 'uint8' | 'uint32' | 'uint64' | 'number' | 'null' | 'any'
   | { readonly enum: readonly string[] }
   | { readonly list: QmpType }
-  | { readonly struct: QmpMembers; /** Accepts members that are not declared (device_add). */ readonly open?: boolean };
+  | QmpObject;
+
+export type QmpObject =
+  | { readonly struct: QmpMembers }
+  /** The member `union`, an enum, says which further members there are. */
+  | { readonly struct: QmpMembers; readonly union: string; readonly variants: Readonly<Record<string, QmpObject>> };
 
 /** A name with a leading `*` is optional, as in QEMU's schemas. */
 export type QmpMembers = Readonly<Record<string, QmpType>>;
@@ -27,6 +32,7 @@ const inRange = (value: number | bigint, low: bigint, high: bigint): boolean => 
 function checkValue(value: Json, type: QmpType, path: string, name: string): void {
   switch (type) {
     case 'any': return;
+    case 'null': if (value !== null) throw wrong(path, 'null'); return;
     case 'str': if (typeof value !== 'string') throw wrong(path, 'string'); return;
     case 'strOrNull': if (typeof value !== 'string' && value !== null) throw wrong(path, 'StrOrNull'); return;
     case 'bool': if (typeof value !== 'boolean') throw wrong(path, 'boolean'); return;
@@ -54,11 +60,19 @@ function checkValue(value: Json, type: QmpType, path: string, name: string): voi
     value.forEach((item, index) => checkValue(item, type.list, `${path}[${index}]`, 'null'));
   } else {
     if (!isObject(value)) throw wrong(path, 'object');
-    checkMembers(value, type.struct, `${path}.`, type.open === true);
+    checkMembers(value, membersOf(value, type), `${path}.`);
   }
 }
 
-/** Throws QmpError for a missing, mistyped or unexpected member. */
+/** Of a union those of the variant that the value is; what is no variant of it fails as a value of its tag. */
+function membersOf(value: { readonly [key: string]: Json }, type: QmpObject): QmpMembers {
+  if (!('union' in type)) return type.struct;
+  const tag = value[type.union];
+  const variant = typeof tag === 'string' && Object.hasOwn(type.variants, tag) ? type.variants[tag] : undefined;
+  return variant === undefined ? type.struct : { ...type.struct, ...membersOf(value, variant) };
+}
+
+/** Throws QmpError for a missing, mistyped or, unless `open`, unexpected member. */
 export function checkMembers(values: { readonly [key: string]: Json }, members: QmpMembers, prefix = '', open = false): void {
   const known = new Set<string>();
   for (const [declared, type] of Object.entries(members)) {

@@ -10,6 +10,7 @@ import type { Server, Socket } from 'node:net';
 import type { QmpCommand, QmpCommands } from './dispatch.js';
 import { dispatch, isJsonObject, parseRequest } from './dispatch.js';
 import { QmpError } from './error.js';
+import type { QmpMembers } from './schema.js';
 import type { Json } from './json-parser.js';
 import { JsonError, JsonStream } from './json-parser.js';
 import { writeJson } from './json-writer.js';
@@ -29,6 +30,9 @@ export interface QmpVersion {
   readonly package: string;
 }
 
+/** Arguments of qmp_capabilities. */
+export const NEGOTIATION: QmpMembers = { '*enable': { list: { enum: ['oob'] } } };
+
 class QmpClientSession {
   readonly #socket: Socket;
   readonly #server: QmpServer;
@@ -44,7 +48,7 @@ class QmpClientSession {
     this.#socket = socket;
     this.#server = server;
     this.#negotiation = new Map<string, QmpCommand>([['qmp_capabilities', {
-      arguments: { '*enable': { list: { enum: ['oob'] } } },
+      arguments: NEGOTIATION,
       run: (args) => {
         this.#oob = Array.isArray(args['enable']) && args['enable'].includes('oob');
         this.#negotiated = true;
