@@ -8,8 +8,8 @@ import { defineDocument, documentAt } from './suite.js';
 const ROOT = new URL('../../', import.meta.url);
 /** What a block can be in that is no command. */
 const NO_COMMANDS: ReadonlySet<string> = new Set(['c', 'js', 'text', 'ts', 'yaml']);
-/** Pages with commands for other machines. */
-const ELSEWHERE: readonly string[] = ['docs/containers.md'];
+/** Pages with commands for other machines, or run by opt-in tests. */
+const ELSEWHERE: readonly string[] = ['docs/containers.md', 'docs/gvt-v1.md'];
 
 const documents = ['README.md', ...readdirSync(new URL('docs', ROOT)).filter((name) => name.endsWith('.md')).map((name) => `docs/${name}`)]
   .filter((path) => !ELSEWHERE.includes(path));

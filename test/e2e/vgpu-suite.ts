@@ -19,7 +19,7 @@ export interface VgpuSuite extends Generation {
 }
 
 /** A migration that does not end by itself; the device is in PRE_COPY then. */
-async function beginSlowly({ lab }: VgpuLab, source: Vgpu, target: Vgpu): Promise<void> {
+export async function beginSlowly({ lab }: VgpuLab, source: Vgpu, target: Vgpu): Promise<void> {
   await source.vm.startMigration(target.vm, true);
   await until(20, 'the device to be in PRE_COPY', () => (lab.state(SOURCE) === 'PRE_COPY' ? true : undefined));
 }
