@@ -145,7 +145,7 @@ export const vfio_region_gfx_edid = struct('vfio_region_gfx_edid', {
 export const VFIO_DEVICE_GFX_LINK_STATE_UP = 1;
 export const VFIO_DEVICE_GFX_LINK_STATE_DOWN = 2;
 
-/* Migration protocol version 1: the region that v2 replaced. Nothing here offers it. */
+/* Migration protocol version 1: the region that v2 replaced. */
 export const vfio_device_migration_info = struct('vfio_device_migration_info', {
   device_state: u32, reserved: u32, pending_bytes: u64, data_offset: u64, data_size: u64,
 });
