@@ -38,7 +38,7 @@ export function traceIoctl(
   request: Request, file: OpenFile, command: number, argument: bigint, run: () => Awaitable<number>,
 ): Awaitable<number> {
   return watch(run, (result) => {
-    const text = describeIoctl(file.kind, command, (offset, length) => {
+    const text = describeIoctl(file.ioctlKind ?? file.kind, command, (offset, length) => {
       try {
         return request.caller.read(argument + BigInt(offset), length);
       } catch {

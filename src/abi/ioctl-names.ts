@@ -10,6 +10,7 @@ import {
 import type { Struct } from './layout.js';
 import { MDEVSIM_FEATURE_MIGRATION_NOTICE } from './mdevsim.js';
 import * as vfio from './vfio.js';
+import * as rfc from './vfio-rfc.js';
 
 type AnyStruct = Pick<Struct<Record<never, never>>, 'size'> & { decode(data: Uint8Array): object };
 /** Argument and the fields of it that a trace shows, in that order; what they held after the call. */
@@ -64,9 +65,20 @@ const IOMMUFD: Rows = new Map([
   [IOMMU_HWPT_SET_DIRTY_TRACKING, row('IOMMU_HWPT_SET_DIRTY_TRACKING', iommu_hwpt_set_dirty_tracking, 'flags')],
   [IOMMU_HWPT_GET_DIRTY_BITMAP, row('IOMMU_HWPT_GET_DIRTY_BITMAP', iommu_hwpt_get_dirty_bitmap, 'iova', 'length')],
 ]);
+const RFC_DEVICE: Rows = new Map([
+  ...DEVICE,
+  [rfc.VFIO_DEVICE_PCI_STATUS_SET, row('VFIO_DEVICE_PCI_STATUS_SET', rfc.vfio_device_status_set, 'flags')],
+  [rfc.VFIO_DEVICE_PCI_GET_DIRTY_BITMAP,
+    row('VFIO_DEVICE_PCI_GET_DIRTY_BITMAP', rfc.vfio_pci_get_dirty_bitmap, 'start_addr', 'page_nr')],
+]);
+const RFC_CONTAINER: Rows = new Map([
+  ...CONTAINER,
+  [rfc.VFIO_IOMMU_GET_DIRTY_BITMAP,
+    row('VFIO_IOMMU_GET_DIRTY_BITMAP', rfc.vfio_iommu_get_dirty_bitmap, 'start_addr', 'page_nr')],
+]);
 const KINDS: Readonly<Record<string, Rows>> = {
   'vfio-device': DEVICE, 'vfio-group': GROUP, 'vfio-container': CONTAINER, iommufd: IOMMUFD,
-  'migration-saving': DATA, 'migration-resuming': DATA,
+  'migration-saving': DATA, 'migration-resuming': DATA, 'vfio-device rfc': RFC_DEVICE, 'vfio-container rfc': RFC_CONTAINER,
 };
 
 const FEATURES: ReadonlyMap<number, string> = new Map([
@@ -88,7 +100,7 @@ export function describeIoctl(kind: string, command: number, read: ReadArgument)
   if (rows === undefined) return undefined;
   const found = rows.get(command);
   if (found === undefined) return `0x${command.toString(16)}`;
-  if (command === vfio.VFIO_DEVICE_FEATURE && kind === 'vfio-device') return `${found.name} ${describeFeature(read)}`;
+  if (found.name === 'VFIO_DEVICE_FEATURE') return `${found.name} ${describeFeature(read)}`;
   const data = found.argument === undefined ? undefined : read(0, found.argument.size);
   if (found.argument === undefined || data === undefined) return found.name;
   const values = found.argument.decode(data) as Readonly<Record<string, unknown>>;

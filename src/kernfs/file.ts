@@ -22,6 +22,8 @@ export interface OpenFile {
   readonly kind: string;
   /** For traces, where `kind` alone is not enough: `vfio-device <name>`. */
   readonly label?: string;
+  /** For traces, where ioctls mean something else than on other files of this kind: `vfio-device rfc`. */
+  readonly ioctlKind?: string | undefined;
   /**
    * Bytes from `offset` on, at most `size`; fewer only at the end. May be a view of memory that stays unchanged until
    * the reply is out. Offsets above 2^53 arrive rounded.

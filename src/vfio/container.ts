@@ -68,6 +68,10 @@ export class VfioContainerFile implements OpenFile {
     this.container = new VfioContainer(profile);
   }
 
+  get ioctlKind(): string | undefined {
+    return this.container.iommu?.ioctlKind;
+  }
+
   ioctl(request: FileRequest, command: number, argument: bigint): Awaitable<number> {
     const row = CONTAINER_IOCTLS.get(command);
     if (row !== undefined) return row.run(this.container, request, argument);

@@ -28,6 +28,9 @@ export class VfioDeviceFile implements OpenFile {
   get label(): string {
     return `${this.kind} ${this.device.name}`;
   }
+  get ioctlKind(): string | undefined {
+    return this.device.ops.ioctlKind;
+  }
   get accessGranted(): boolean {
     return this.#revoke !== undefined;
   }

@@ -58,6 +58,8 @@ export interface VfioDeviceOps {
    * through DmaSpace.write(), so a driver has nothing to do for it.
    */
   readonly dmaLogging?: boolean | undefined;
+  /** OpenFile.ioctlKind of its files. */
+  readonly ioctlKind?: string | undefined;
   /** First open of the device (vfio_df_device_first_open). */
   openDevice?(dma: DmaSpace): void;
   /** Last close. */

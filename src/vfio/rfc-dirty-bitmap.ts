@@ -9,7 +9,7 @@ import { dirtyBitmapBytes, VFIO_IOMMU_GET_DIRTY_BITMAP, vfio_iommu_get_dirty_bit
 import type { DirtyLog } from '../iommufd/dirty-log.js';
 import type { Awaitable, FileRequest } from '../kernfs/file.js';
 import { copyStruct, ioctlTable, isUserRange } from './ioctl.js';
-import type { Type1 } from './type1.js';
+import type { IoctlOverride, Type1 } from './type1.js';
 import { bitmapBytes, DIRTY_BITMAP_PAGES_MAX, PAGE_SHIFT, PAGE_SIZE, reportMapping } from './type1-dirty.js';
 
 /** The two versions' structs are alike. */
@@ -33,12 +33,12 @@ export function getDirtyBitmap(log: DirtyLog, { caller }: FileRequest, argument:
   return told === undefined ? finish() : told.then(finish);
 }
 
-const CONTAINER_IOCTLS = ioctlTable<Type1>([
+const OVERRIDE: IoctlOverride = { kind: 'vfio-container rfc', ioctls: ioctlTable<Type1>([
   [VFIO_IOMMU_GET_DIRTY_BITMAP, 'VFIO_IOMMU_GET_DIRTY_BITMAP', ({ log }, request, argument) => {
     if (log === undefined) throw new Errno('EINVAL', 'no log');
     return getDirtyBitmap(log, request, argument, vfio_iommu_get_dirty_bitmap);
   }],
-]);
+]) };
 
 /**
  * A container that holds a device of the later versions answers VFIO_BASE+17 as the kernel that they were proposed for: as
@@ -46,9 +46,9 @@ const CONTAINER_IOCTLS = ioctlTable<Type1>([
  */
 export function attachRfcContainer(iommu: Type1): () => void {
   iommu.startLog();
-  iommu.overrides.push(CONTAINER_IOCTLS);
+  iommu.overrides.push(OVERRIDE);
   return () => {
-    iommu.overrides.splice(iommu.overrides.indexOf(CONTAINER_IOCTLS), 1);
-    if (!iommu.overrides.includes(CONTAINER_IOCTLS)) iommu.stopLog();
+    iommu.overrides.splice(iommu.overrides.indexOf(OVERRIDE), 1);
+    if (!iommu.overrides.includes(OVERRIDE)) iommu.stopLog();
   };
 }

@@ -71,6 +71,9 @@ export class RfcProtocol {
   get infoFlags(): number {
     return this.#version.infoFlags;
   }
+  get ioctlKind(): string | undefined {
+    return this.#version.ioctls.size > 0 ? 'vfio-device rfc' : undefined;
+  }
   get log(): DirtyLog {
     return this.#log;
   }

@@ -44,12 +44,18 @@ export function type1Extension(extension: bigint, profile: KernelProfile, attach
   }
 }
 
+export interface IoctlOverride {
+  /** OpenFile.ioctlKind */
+  readonly kind: string;
+  readonly ioctls: IoctlTable<Type1>;
+}
+
 export class Type1 {
   readonly space = new IovaSpace();
   readonly v2: boolean;
   readonly profile: KernelProfile;
   /** What devices that speak another version of the uAPI put in the place of ioctls; the last one counts. */
-  readonly overrides: IoctlTable<Type1>[] = [];
+  readonly overrides: IoctlOverride[] = [];
   /** Runs between VFIO_IOMMU_DIRTY_PAGES START and STOP. */
   #log: DirtyLog | undefined;
 
@@ -66,12 +72,16 @@ export class Type1 {
     return DMA_ENTRY_LIMIT - this.space.maps.size;
   }
 
+  get ioctlKind(): string | undefined {
+    return this.overrides.at(-1)?.kind;
+  }
+
   get log(): DirtyLog | undefined {
     return this.#log;
   }
 
   ioctl(request: FileRequest, command: number, argument: bigint): Awaitable<number> {
-    const row = this.overrides.at(-1)?.get(command) ?? TYPE1_IOCTLS.get(command);
+    const row = this.overrides.at(-1)?.ioctls.get(command) ?? TYPE1_IOCTLS.get(command);
     if (row === undefined) throw new Errno('ENOTTY');
     return row.run(this, request, argument);
   }

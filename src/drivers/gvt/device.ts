@@ -101,6 +101,9 @@ export class GvtDevice implements VfioDeviceOps, MigratableDevice {
   get dmaLogging(): boolean {
     return this.migrationFeatures;
   }
+  get ioctlKind(): string | undefined {
+    return this.#side.ioctlKind;
+  }
   /** The lab's own. Made when asked for: most devices never are. */
   get features(): readonly VfioFeature[] {
     return [migrationNoticeFeature(this.blocker)];

@@ -19,6 +19,8 @@ export interface ProtocolSide {
   readonly regions?: readonly DeviceRegion[];
   /** An ioctl of the device that VFIO and the driver do not know; undefined for those that are not the protocol's either. */
   ioctl?(request: FileRequest, command: number, argument: bigint): Awaitable<number> | undefined;
+  /** OpenFile.ioctlKind of the device's files. */
+  readonly ioctlKind?: string | undefined;
   /** First open of the device. */
   open?(dma: DmaSpace): void;
   /** The machine is in another state, or was reset. */
