@@ -2,6 +2,7 @@
  * One device of an outgoing migration as the RFC proposed it: nothing while the machine runs; then stopped, and its region as it
  * is, with what is in front of it in the RFC's own stream: BARs and MSI. Source: hw/vfio/pci.c: vfio_put of vfio_vmstate_info.
  */
+import { bigBuffer } from '../../sys/big-buffer.js';
 import type { RfcState, VfioPciDevice } from '../vm/device.js';
 import type { OutgoingDevice } from './device-side.js';
 import { encodeRfcConfig } from './rfc-config.js';
@@ -39,11 +40,13 @@ export class RfcSaver implements OutgoingDevice {
   }
 
   async complete(writer: StreamWriter): Promise<void> {
-    this.#state.setRunning(false);
+    if (this.#state.running) this.#state.setRunning(false);
     await writer.deviceRecord('deviceConfig', this.#index, encodeRfcConfig(this.#device));
     const { size } = this.#state;
+    const buffer = bigBuffer(BLOCK);
     for (let position = 0; position < size; position += BLOCK) {
-      const data = this.#state.read(position, Math.min(BLOCK, size - position));
+      const data = buffer.subarray(0, Math.min(BLOCK, size - position));
+      this.#state.read(position, data);
       await writer.deviceRecord('deviceData', this.#index, data);
       this.#statistics.vfioTransferred += data.length;
     }

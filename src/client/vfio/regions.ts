@@ -22,8 +22,13 @@ export class Region {
   /** Throws Errno; EIO where fewer bytes come. */
   read(offset: number, length: number): Uint8Array {
     const data = new Uint8Array(length);
-    this.#check(preadFd(this.#fd, data, this.#offset + offset), length);
+    this.readInto(offset, data);
     return data;
+  }
+
+  /** Fills `data`. Throws as read(). */
+  readInto(offset: number, data: Uint8Array): void {
+    this.#check(preadFd(this.#fd, data, this.#offset + offset), data.length);
   }
 
   /** Throws Errno; EIO where fewer bytes are taken. */

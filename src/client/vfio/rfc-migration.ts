@@ -40,9 +40,9 @@ export class RfcMigration implements MigrationSide, RfcState {
     this.#running = running;
   }
 
-  read(position: number, length: number): Uint8Array {
-    return attempt('vfio: Failed to read Device State Region', () =>
-      this.#region.read(this.#version.stateOffset + position, length));
+  read(position: number, into: Uint8Array): void {
+    attempt('vfio: Failed to read Device State Region', () =>
+      this.#region.readInto(this.#version.stateOffset + position, into));
   }
 
   write(position: number, data: Uint8Array): void {

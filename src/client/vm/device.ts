@@ -92,7 +92,7 @@ export interface RfcState {
   /** Says it to the device whatever it is. Throws VfioError. */
   setRunning(running: boolean): void;
   /** From the first byte on, in order. Throws VfioError. */
-  read(position: number, length: number): Uint8Array;
+  read(position: number, into: Uint8Array): void;
   write(position: number, data: Uint8Array): void;
 }
 
