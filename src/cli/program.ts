@@ -77,7 +77,8 @@ export function createProgram(version: string): Command {
     .description('Run an unmodified program on a machine that has the lab in its /sys and /dev.')
     .usage('[--lab DIR | options] -- COMMAND [ARGS...]')
     .argument('<command...>', 'the program and its arguments')
-    .option('--lab <dir>', 'use a lab that is mounted there, instead of a new one that ends with the command')
+    .option('--lab <dir>', 'use a lab that is mounted there (or in another container: /proc/PID/root/DIR), instead of a new one '
+      + 'that ends with the command')
     .option('--slots <n>',
       `how many files the lab can open in the program at a time: VFIO devices and data streams (default: ${DEFAULT_SLOTS})`,
       value(parseSlots))

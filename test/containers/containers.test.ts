@@ -38,7 +38,7 @@ const MIGRATION = `
 const MIGRATED = new RegExp(`^${SOURCE} mtty mtty-2 manual\\n${TARGET} mtty mtty-2 manual\\n1\\n(?:mdevsim: .*\\n)*\\{\\}\\n`
   + '.*Device or resource busy\\nrefused\\n\\{\\}\\n\\{"status":"running","running":true\\}\\n1\\n\\{\\}\\n\\{\\}\\ndone\\n$');
 
-const image = imageOfCheckout();
+const image = await imageOfCheckout();
 if (!(image instanceof Podman)) describe('containers', () => void it('run', { skip: image.missing }));
 else suite(image);
 

@@ -6,6 +6,8 @@ import { debianTree } from '../debian-tree.js';
 import { ROOT } from '../e2e/child.js';
 import { Podman } from './podman.js';
 
+const TREE = 'container-base';
+const RELEASE = 'trixie';
 const BASE = ['nodejs', 'npm', 'mdevctl'];
 const CACHE = join(ROOT, 'build/containers.npm');
 const PACKAGE = ['package.json', 'package-lock.json', '.npmrc'];
@@ -26,10 +28,26 @@ function fillCache(): string | undefined {
   return undefined;
 }
 
+/** Why there will be no Debian packages, found out at once; behind a proxy only debootstrap can tell. */
+async function whyNoMirror(): Promise<string | undefined> {
+  if (process.env['http_proxy'] !== undefined || process.env['HTTP_PROXY'] !== undefined) return undefined;
+  const mirror = process.env['MDEVSIM_DEBIAN_MIRROR'] ?? 'http://deb.debian.org/debian';
+  try {
+    const request = { method: 'HEAD', signal: AbortSignal.timeout(20_000) };
+    const { ok, status } = await fetch(`${mirror}/dists/${RELEASE}/Release`, request);
+    return ok ? undefined : `${mirror} answers ${status}`;
+  } catch (error) {
+    return `${mirror} does not answer: ${error instanceof Error ? error.message : String(error)}`;
+  }
+}
+
 /** Podman with the image `mdevsim`, or why there is none. Throws when the Containerfile does not build. */
-export function imageOfCheckout(): Podman | { readonly missing: string } {
+export async function imageOfCheckout(): Promise<Podman | { readonly missing: string }> {
   if (!existsSync('/dev/fuse')) return { missing: 'needs /dev/fuse' };
-  const tree = debianTree('container-base', 'trixie', BASE);
+  if (!Podman.installed()) return { missing: 'needs podman and runc: scripts/test installs them as root' };
+  const unreachable = existsSync(join(ROOT, 'build', TREE, 'outside')) ? undefined : await whyNoMirror();
+  if (unreachable !== undefined) return { missing: unreachable };
+  const tree = debianTree(TREE, RELEASE, BASE);
   if ('missing' in tree) return tree;
   const missing = fillCache();
   if (missing !== undefined) return { missing };

@@ -1,6 +1,6 @@
 /**
  * Podman with a storage of its own, whose commands can be written as in the documentation: what this machine needs besides (the
- * runtime, limits, no network) is in configuration files that only these commands see.
+ * runtime, limits, no network, no AppArmor) is in configuration files that only these commands see.
  */
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, readdirSync, writeFileSync } from 'node:fs';
@@ -53,24 +53,26 @@ export class Podman {
     this.directory = mkdtempSync(join(BUILD, PREFIX));
     const conf = join(this.directory, 'containers.conf');
     const storage = join(this.directory, 'storage.conf');
-    writeFileSync(conf, `[containers]\nnetns = "none"\ndefault_ulimits = ${JSON.stringify(limits())}\n`
+    writeFileSync(conf, `[containers]\nnetns = "none"\napparmor_profile = "unconfined"\n`
+      + `default_ulimits = ${JSON.stringify(limits())}\n`
       + '[engine]\nruntime = "runc"\ncgroup_manager = "cgroupfs"\nevents_logger = "none"\nstop_timeout = 3\n');
     writeFileSync(storage, `[storage]\ndriver = "${driver}"\n`
       + `graphroot = "${this.directory}/root"\nrunroot = "${this.directory}/run"\n`);
     this.#env = { ...process.env, CONTAINERS_CONF: conf, CONTAINERS_STORAGE_CONF: storage, TMPDIR: this.directory };
   }
 
+  static installed(): boolean {
+    return sh('command -v podman && command -v runc').status === 0;
+  }
+
   /** Podman with a storage in which `base`, a root directory, is the image `localhost/base`, and containers of it run. */
   static create(base: string): Podman | { readonly missing: string } {
-    if (sh('command -v podman && command -v runc').status !== 0) {
-      return { missing: 'needs podman and runc: scripts/test installs them as root' };
-    }
     let reason = '';
     for (const driver of ['overlay', 'vfs']) {
       const podman = new Podman(driver);
       const without = LEFT_OUT.map((path) => `--exclude='./${path}'`).join(' ');
       const tree = `tar -C '${base}' ${without} -c .`;
-      const { status, output } = podman.sh(`${tree} | podman import - localhost/base && podman run --rm localhost/base true`, 180);
+      const { status, output } = podman.sh(`${tree} | podman import - localhost/base && podman run --rm base true`, 180);
       if (status === 0) return podman;
       podman.close();
       reason = output.trim().split('\n').at(-1) ?? '';
@@ -96,6 +98,8 @@ export class Podman {
   close(): void {
     this.sh('podman pod rm --all --force --time 0; podman rm --all --force --time 0; podman rmi --all --force', 120);
     this.sh(`awk -v dir='${this.directory}/' 'index($5, dir) == 1 { print $5 }' /proc/self/mountinfo | tac | xargs -r umount -l`);
+    // Those that hold something still are not ours.
+    this.sh('rmdir /sys/fs/cgroup{,/*}/libpod_parent 2>/dev/null');
     rmSync(this.directory, { recursive: true, force: true });
   }
 }
