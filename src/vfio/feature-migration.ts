@@ -118,5 +118,6 @@ export const MIGRATION_FEATURES: readonly (readonly [number, FeatureRow])[] = [
   [VFIO_DEVICE_FEATURE_MIGRATION, ofMigration(migration)],
   [VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE, ofMigration(migrationState)],
   [VFIO_DEVICE_FEATURE_MIG_DATA_SIZE, ofMigration(migrationDataSize)],
-  [VFIO_DEVICE_FEATURE_MIG_PRECOPY_INFOv2, (device) => device.profile.precopyInfoV2 && migrationOf(device) !== undefined ? precopyInfo2 : undefined],
+  [VFIO_DEVICE_FEATURE_MIG_PRECOPY_INFOv2, (device) =>
+    (device.profile.precopyInfoV2 && migrationOf(device) !== undefined ? precopyInfo2 : undefined)],
 ];

@@ -1,9 +1,9 @@
 /**
- * MigrationRegionV1: the region through which a device migrates in version 1 of the protocol: struct vfio_device_migration_info at
- * its beginning, and a data section. Source: include/uapi/linux/vfio.h of Linux 5.8 to 5.17.
+ * MigrationRegionV1: the region through which a device migrates in version 1 of the protocol: struct
+ * vfio_device_migration_info at its beginning, and a data section. Source: include/uapi/linux/vfio.h of Linux 5.8 to 5.17.
  *
- * An adapter: the states are those of the device's MigrationMachine, and the data section shows piece by piece what its data files
- * hold. So whatever watches the machine (policies, faults, events) works here too. A read of pending_bytes is for the machine a
+ * An adapter: the states are those of the device's MigrationMachine, and the data section shows piece by piece what its data
+ * files hold. So whatever watches the machine (policies, faults, events) works here too. A read of pending_bytes is for the machine a
  * question for the size of the state, which is what is nearest to VFIO_DEVICE_FEATURE_MIG_DATA_SIZE.
  */
 import { Errno, isErrno } from '../abi/errno.js';
@@ -24,7 +24,7 @@ import { fromMachineState, mayFollow, toMachineState } from './migration-v1-stat
 const INFO = vfio_device_migration_info.fields;
 /** Where the data section begins in the region; a page for the struct. */
 const DATA_OFFSET = 4096;
-/** Bytes of device data that a client gets or gives at a time. Old QEMU moves them eight by eight, and can't be cancelled meanwhile. */
+/** Bytes that a client gets or gives at a time. Old QEMU moves them eight by eight, and can't be cancelled meanwhile. */
 const DATA_SIZE = 64 << 10;
 const EMPTY = new Uint8Array(0);
 

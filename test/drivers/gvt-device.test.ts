@@ -130,7 +130,8 @@ describe('DMA', () => {
       mock.timers.reset();
     }
   };
-  const go = async (client: VgpuClient, state: number): Promise<void> => void await client.gpu.migration.setState(client.client.request, state);
+  const go = async ({ gpu, client }: VgpuClient, state: number): Promise<void> =>
+    void await gpu.migration.setState(client.request, state);
 
   it('writes its pattern every so many ms, and marks the pages', inLab(async (client) => {
     const log = abi.vfio_iommu_type1_dirty_bitmap;

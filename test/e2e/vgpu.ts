@@ -33,7 +33,8 @@ export class VgpuLab {
 
   async vm(uuid: string, options: Partial<VmOptions> = {}): Promise<Vgpu> {
     const { via, device } = this.generation;
-    return new Vgpu(this.lab, uuid, await this.lab.vm({ uuid, via, qtest: true, ...(device === undefined ? {} : { device }), ...options }));
+    const vm = await this.lab.vm({ uuid, via, qtest: true, ...(device === undefined ? {} : { device }), ...options });
+    return new Vgpu(this.lab, uuid, vm);
   }
 
   /** A machine that runs and one that waits for it. */

@@ -1,4 +1,4 @@
-/** The v1 migration region: every transition, legal or not; the protocol of its data section; what policies and faults do to it. */
+/** The v1 migration region: every transition, legal or not; the protocol of its data section; policies and faults. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import * as abi from '../../src/abi/vfio.js';

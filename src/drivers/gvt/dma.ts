@@ -1,8 +1,8 @@
 /**
  * DmaEngine: what of the vGPU writes guest memory: in rounds, each of which fills a range of IOVAs with the round's number.
  *
- * A range consists of cells of 16 bytes: the letters "gvt-dma:" and the round's sequence number, little-endian. The first round is
- * number 1; a round that meets memory that is not mapped writes nothing, counts as an error and has no number. Program and
+ * A range consists of cells of 16 bytes: the letters "gvt-dma:" and the round's sequence number, little-endian. The first round
+ * is number 1; a round that meets memory that is not mapped writes nothing, counts as an error and has no number. Program and
  * numbers are part of the device's state, so the engine goes on at the destination where it was. It runs while the device is
  * open and in a state in which it may do DMA; otherwise there is no timer.
  */
@@ -143,5 +143,6 @@ export class DmaEngine {
 }
 
 function isRunnable({ address, length, interval }: Pick<DmaRegisters, 'address' | 'length' | 'interval'>): boolean {
-  return length > 0n && length <= BigInt(DMA_LENGTH_MAX) && address + length <= 1n << 64n && interval > 0 && interval <= 0x7fff_ffff;
+  if (interval <= 0 || interval > 0x7fff_ffff) return false;
+  return length > 0n && length <= BigInt(DMA_LENGTH_MAX) && address + length <= 1n << 64n;
 }

@@ -56,8 +56,8 @@ function resources(aperture: number): string {
   const bars: Readonly<Record<number, readonly number[]>> = {
     0: range(MMIO_ADDRESS, MMIO_BAR_SIZE, MMIO_FLAGS), 2: range(APERTURE_ADDRESS, aperture, APERTURE_FLAGS),
   };
-  const lines = Array.from({ length: RESOURCES }, (_, n) => (bars[n] ?? [0, 0, 0]).map((number) => `0x${hex(number, 16)}`).join(' '));
-  return lines.join('\n');
+  const line = (numbers: readonly number[]): string => numbers.map((number) => `0x${hex(number, 16)}`).join(' ');
+  return Array.from({ length: RESOURCES }, (_, n) => line(bars[n] ?? [0, 0, 0])).join('\n');
 }
 
 function configSpace(): Uint8Array {

@@ -22,7 +22,9 @@ export const GVT_TYPES: readonly GvtType[] = CONFIGS.map(({ instances, lowGm, hi
   name: `i915-GVTg_V5_${instances}`,
   prettyName: `GVTg_V5_${instances}`,
   deviceApi: VFIO_DEVICE_API_PCI_STRING,
-  description: `low_gm_size: ${lowGm}MB\nhigh_gm_size: ${highGm}MB\nfence: ${fences}\nresolution: ${resolution}\nweight: ${weight}`,
+  description: [
+    `low_gm_size: ${lowGm}MB`, `high_gm_size: ${highGm}MB`, `fence: ${fences}`, `resolution: ${resolution}`, `weight: ${weight}`,
+  ].join('\n'),
   lowGm, highGm, fences,
 }));
 
