@@ -11,8 +11,8 @@ import { setSendBuffer, shutdownWriting } from '../../sys/socket.js';
 import { strerror } from '../../sys/strerror.js';
 import { Readiness } from '../../sys/watch.js';
 
-/** Bytes that may be under way, where the machine allows so many: a record or two. */
-const SEND_BUFFER = 2 << 20;
+/** Bytes that may be under way, where the machine allows so many: few enough to stay near the CPUs. */
+const SEND_BUFFER = 512 << 10;
 /** Bytes moved without a wait, after which everybody else has a turn. */
 const TURN = 4 << 20;
 

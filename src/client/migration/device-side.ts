@@ -22,8 +22,8 @@ export interface OutgoingDevice {
 export interface IncomingDevice {
   /** load_setup. Throws VfioError. */
   setup(): void;
-  /** One record of each kind. `payload` is valid until it settles. Rejects with VfioError, Errno. */
-  data(payload: Uint8Array): Promise<void>;
+  /** One record of each kind. `payload` is valid until it returns. Throws VfioError, Errno. */
+  data(payload: Uint8Array): void;
   config(payload: Uint8Array): void;
   /** Everything has come. Throws VfioError where that is not everything. */
   end?(): void;

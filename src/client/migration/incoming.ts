@@ -118,17 +118,11 @@ export class IncomingMigration {
     });
     await steps.reach('load');
     let state: RunState = 'running';
-    // A device takes one block while the next one is read.
-    let written: Promise<void> = Promise.resolve();
     for (let ended = false; !ended;) {
-      const [{ name, device, payload }] = await Promise.all([reader.next(), written]);
+      const { name, device, payload } = await reader.next();
       switch (name) {
         case 'ram': loadRam(vm.ram, payload); break;
-        case 'deviceData':
-          written = this.#loader(device).data(payload);
-          // Whether it fails is seen in the next turn.
-          written.catch(() => undefined);
-          break;
+        case 'deviceData': this.#loader(device).data(payload); break;
         case 'deviceConfig': this.#loader(device).config(payload); break;
         case 'runState': state = parseRunState(payload); break;
         case 'switchoverStart': break;

@@ -22,7 +22,7 @@ export class RfcLoader implements IncomingDevice {
     loadRfcConfig(this.#device, payload);
   }
 
-  async data(payload: Uint8Array): Promise<void> {
+  data(payload: Uint8Array): void {
     this.#state.write(this.#position, payload);
     this.#position += payload.length;
   }

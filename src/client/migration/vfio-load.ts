@@ -17,9 +17,9 @@ export class DeviceLoader implements IncomingDevice {
     this.#migration.setState(VFIO_DEVICE_STATE_RESUMING, this.#migration.deviceState);
   }
 
-  /** vfio_load_state() of DEV_DATA_STATE. Rejects with Errno. */
-  data(payload: Uint8Array): Promise<void> {
-    return this.#migration.write(payload);
+  /** vfio_load_state() of DEV_DATA_STATE. Throws Errno. */
+  data(payload: Uint8Array): void {
+    this.#migration.write(payload);
   }
 
   /** vfio_load_state() of DEV_CONFIG_STATE. Throws VfioError. */

@@ -22,7 +22,6 @@ export class DeviceSaver implements OutgoingDevice {
   readonly #migration: VfioMigration;
   readonly #statistics: MigrationStatistics;
   readonly #index: number;
-  /** Two blocks. */
   #buffer: Uint8Array = new Uint8Array(0);
   #initialBytes = 0;
   #dirtyBytes = 0;
@@ -44,7 +43,7 @@ export class DeviceSaver implements OutgoingDevice {
   setup(): void {
     const size = Math.min(BUFFER_SIZE, this.#stopCopySize(BUFFER_SIZE));
     if (size === 0) throw new VfioError(`${this.#device.name}: Failed to allocate migration data buffer`);
-    this.#buffer = size < BUFFER_SIZE ? new Uint8Array(2 * size) : bigBuffer(2 * size);
+    this.#buffer = size < BUFFER_SIZE ? new Uint8Array(size) : bigBuffer(size);
     if (!this.#migration.hasPreCopy) return;
     switch (this.#migration.deviceState) {
       case VFIO_DEVICE_STATE_RUNNING:
@@ -80,19 +79,7 @@ export class DeviceSaver implements OutgoingDevice {
   /** vfio_save_complete_precopy(): everything. Rejects with VfioError, Errno. */
   async complete(writer: StreamWriter): Promise<void> {
     this.#migration.setState(VFIO_DEVICE_STATE_STOP_COPY, VFIO_DEVICE_STATE_STOP);
-    // One block is read while the one before it is sent.
-    let block = this.#block(0);
-    let reading = this.#read(block);
-    for (let turn = 1; ; turn ^= 1) {
-      const size = await reading;
-      if (size === 0) return;
-      const full = block.subarray(0, size);
-      block = this.#block(turn);
-      reading = this.#read(block);
-      // Whether it fails is seen when this block has been sent.
-      reading.catch(() => undefined);
-      await this.#send(writer, full);
-    }
+    while (await this.#saveBlock(writer) > 0);
   }
 
   /** vfio_save_state() */
@@ -125,31 +112,21 @@ export class DeviceSaver implements OutgoingDevice {
     } catch { /* Taken as nothing, as QEMU does. */ }
   }
 
-  /** The first or the second half of the buffer, each as large as QEMU's. */
-  #block(half: number): Uint8Array {
-    const size = this.#buffer.length / 2;
-    return this.#buffer.subarray(half * size, (half + 1) * size);
-  }
-
   /** One block; 0 at the end of the device's data, or where a device in PRE_COPY has nothing for now. */
   async #saveBlock(writer: StreamWriter): Promise<number> {
-    const block = this.#block(0);
-    const size = await this.#read(block);
-    if (size > 0) await this.#send(writer, block.subarray(0, size));
+    const size = this.#read();
+    if (size === 0) return 0;
+    await writer.deviceRecord('deviceData', this.#index, this.#buffer.subarray(0, size));
+    this.#statistics.vfioTransferred += size;
     return size;
   }
 
-  async #read(buffer: Uint8Array): Promise<number> {
+  #read(): number {
     try {
-      return await this.#migration.read(buffer);
+      return this.#migration.read(this.#buffer);
     } catch (error) {
       if (isErrno(error, 'ENOMSG')) return 0;
       throw isErrno(error) ? new VfioError(`Channel error: ${errorText(error)}`, error.errno) : error;
     }
-  }
-
-  async #send(writer: StreamWriter, data: Uint8Array): Promise<void> {
-    await writer.deviceRecord('deviceData', this.#index, data);
-    this.#statistics.vfioTransferred += data.length;
   }
 }

@@ -9,7 +9,7 @@ import {
   VFIO_MIG_GET_PRECOPY_INFO, vfio_device_feature_mig_data_size, vfio_device_feature_mig_state, vfio_precopy_info,
 } from '../../abi/vfio.js';
 import { Fd } from '../../sys/fd.js';
-import { ioctlFd, readFdAsync, writeFdAsync } from '../../sys/io.js';
+import { ioctlFd, readFd, writeFd } from '../../sys/io.js';
 import { strerror } from '../../sys/strerror.js';
 import { DeviceLoader } from '../migration/vfio-load.js';
 import { DeviceSaver } from '../migration/vfio-save.js';
@@ -106,13 +106,14 @@ export class DeviceMigration implements VfioMigration, MigrationSide {
     return { initialBytes: initial_bytes, dirtyBytes: dirty_bytes };
   }
 
-  read(buffer: Uint8Array): Promise<number> {
-    return readFdAsync(this.#dataFd(), buffer);
+  /** Waits for the device, as QEMU's main loop does in a completion and on the destination; a worker thread costs more. */
+  read(buffer: Uint8Array): number {
+    return taken(readFd(this.#dataFd(), buffer, buffer.length), 'read');
   }
 
-  async write(data: Uint8Array): Promise<void> {
+  write(data: Uint8Array): void {
     for (let done = 0; done < data.length;) {
-      const count = await writeFdAsync(this.#dataFd(), data.subarray(done));
+      const count = taken(writeFd(this.#dataFd(), data.subarray(done), data.length - done), 'write');
       if (count === 0) throw new Errno('EIO', 'nothing was taken');
       done += count;
     }
@@ -174,6 +175,12 @@ export class DeviceMigration implements VfioMigration, MigrationSide {
       this.#observer.abort(`${this.#name}: Failed resetting device, err: ${strerror(errnoOf(error))}`);
     }
   }
+}
+
+/** A count of bytes. Throws the errno that stands there instead. */
+function taken(result: number, what: string): number {
+  if (result < 0) throw Errno.fromNumber(-result, what);
+  return result;
 }
 
 function errnoOf(error: unknown): number {

@@ -66,10 +66,10 @@ export interface VfioMigration {
   dataSize(): bigint;
   /** VFIO_MIG_GET_PRECOPY_INFO on the data_fd. Throws Errno. */
   precopyInfo(): PrecopyInfo;
-  /** One read(2) of the data_fd on a worker thread; 0 at the end. Rejects with Errno (ENOMSG: nothing for now). */
-  read(buffer: Uint8Array): Promise<number>;
-  /** Writes all of it to the data_fd on a worker thread. Rejects with Errno. */
-  write(data: Uint8Array): Promise<void>;
+  /** One read(2) of the data_fd; 0 at the end. Throws Errno (ENOMSG: nothing for now). */
+  read(buffer: Uint8Array): number;
+  /** Writes all of it to the data_fd. Throws Errno. */
+  write(data: Uint8Array): void;
   /** vfio_migration_cleanup(): closes the data_fd, if one is open. */
   closeData(): void;
 }
@@ -107,6 +107,8 @@ export interface ConfigAccess {
 }
 
 export interface VfioPciDevice {
+  /** The kind of device, as QEMU's models are called. */
+  readonly api: 'vfio-ap' | 'vfio-pci';
   readonly options: VfioPciOptions;
   /** '' where it has none. */
   readonly id: string;
