@@ -41,7 +41,7 @@ export function declareVmm(program: Command): void {
     .option('--slots <n>', 'with --lab: how many files the lab can open in this process at a time', value(parseSlots),
       DEFAULT_SLOTS)
     .option('--device <uuid[,id=ID][,enable-migration=auto|on|off][,migration-events=on][,iommufd=on]>',
-      'an mdev as vfio-pci device (repeatable)',
+      'an mdev as vfio-pci or vfio-ap device, as its driver says (repeatable)',
       many(parseDevice), [])
     .option('--qmp <unix:path>', 'QMP server (repeatable)', many(parseQmp), [])
     .option('--incoming <uri>', 'wait for a migration at unix:PATH, tcp:HOST:PORT, fd:N, or "defer" it to migrate-incoming')

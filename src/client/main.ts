@@ -14,6 +14,7 @@ import { Steps } from './migration/steps.js';
 import type { Step } from './migration/steps.js';
 import { QmpServer } from './qmp/server.js';
 import { VfioDevices } from './vfio/devices.js';
+import { PciDevice } from './vfio/pci-device.js';
 import { createProtocol } from './vfio/protocol.js';
 import type { ProtocolName, RfcOrder } from './vfio/protocol.js';
 import type { VfioPciOptions } from './vm/device.js';
@@ -102,7 +103,8 @@ export async function startVmm(options: VmmOptions): Promise<RunningVmm> {
 
   try {
     for (const device of options.devices) devices.add(device);
-    const load = options.guestLoad === undefined ? undefined : new GuestLoad(vm, devices.all[0], options.guestLoad);
+    const port = devices.all.find((device) => device instanceof PciDevice);
+    const load = options.guestLoad === undefined ? undefined : new GuestLoad(vm, port, options.guestLoad);
     server = new QmpServer({
       commands: createCommands({ ...context, devices, outgoing, incoming, start, load, quit: () => finish(0) }),
       loop, version: VERSION, onFault,

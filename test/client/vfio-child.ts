@@ -7,7 +7,7 @@ import { createInterface } from 'node:readline';
 import { MainLoop } from '../../src/client/main-loop.js';
 import { VfioDevices } from '../../src/client/vfio/devices.js';
 import { DeviceMigration } from '../../src/client/vfio/migration.js';
-import type { PciDevice } from '../../src/client/vfio/pci-device.js';
+import { PciDevice } from '../../src/client/vfio/pci-device.js';
 import { VfioError } from '../../src/client/vm/device.js';
 import type { VfioPciOptions } from '../../src/client/vm/device.js';
 import { GuestLoad } from '../../src/client/vm/guest-load.js';
@@ -36,7 +36,7 @@ const loop = new MainLoop();
 const devices = new VfioDevices(vm, loop, { notify: settings.notify });
 const device = (id = 'vf0'): PciDevice => {
   const found = devices.find(id);
-  if (found === undefined) throw new Error(`no ${id}`);
+  if (!(found instanceof PciDevice)) throw new Error(`no ${id}`);
   return found;
 };
 let load: GuestLoad | undefined;

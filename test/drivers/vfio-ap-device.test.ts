@@ -8,7 +8,7 @@ import {
   VFIO_IRQ_SET_DATA_BOOL, VFIO_IRQ_SET_DATA_EVENTFD, VFIO_IRQ_SET_DATA_NONE, vfio_device_feature, vfio_device_info,
   vfio_irq_info, vfio_irq_set,
 } from '../../src/abi/vfio.js';
-import { vfio_device_info_cap_ap_attrs } from '../../src/drivers/vfio-ap/uapi.js';
+import { vfio_device_info_cap_ap_attrs } from '../../src/abi/vfio-ap.js';
 import { FakeOwnedFd } from '../fakes/caller.js';
 import { VfioClient } from '../vfio/vfio-client.js';
 import { FREE, Rig, uuid } from './vfio-ap-rig.js';

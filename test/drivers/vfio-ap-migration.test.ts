@@ -7,7 +7,7 @@ import { test } from 'node:test';
 import { migrationStateName, migrationStateNumber } from '../../src/vfio/migration-states.js';
 import type { ApHostOptions } from '../../src/drivers/vfio-ap/ap-host.js';
 import type { VfioApOptions } from '../../src/drivers/vfio-ap/index.js';
-import { vfio_ap_config, vfio_ap_queue_info } from '../../src/drivers/vfio-ap/uapi.js';
+import { vfio_ap_config, vfio_ap_queue_info } from '../../src/abi/vfio-ap.js';
 import { VFIO_MIGRATION_STOP_COPY } from '../../src/abi/vfio.js';
 import { FREE, readAll, Rig, writeTo } from './vfio-ap-rig.js';
 import type { Guest } from './vfio-ap-rig.js';

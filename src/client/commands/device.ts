@@ -1,4 +1,4 @@
-/** device_add and device_del for vfio-pci. Source: QEMU's system/qdev-monitor.c. */
+/** device_add and device_del for vfio-pci and vfio-ap. Source: QEMU's system/qdev-monitor.c. */
 import { QmpError } from '../qmp/error.js';
 import type { QmpArguments } from '../qmp/dispatch.js';
 import type { Json } from '../qmp/json-parser.js';
@@ -67,7 +67,7 @@ export function deviceCommands({ vm, devices, outgoing }: CommandContext): Comma
       open: true,
       run: (args) => {
         const { driver } = args;
-        if (driver !== 'vfio-pci') throw new QmpError(`'${text(driver)}' is not a valid device model name`);
+        if (driver !== 'vfio-pci' && driver !== 'vfio-ap') throw new QmpError(`'${text(driver)}' is not a valid device model name`);
         if (outgoing.state.running) throw new QmpError('device_add not allowed while migrating');
         try {
           devices.add(parseDevice(args));
@@ -102,7 +102,7 @@ export function deviceCommands({ vm, devices, outgoing }: CommandContext): Comma
       returns: PCI_INFO,
       run: () => {
         const slot = (sectionId: string): number => Number.parseInt(sectionId.slice(8, 10), 16);
-        const list = vm.devices.map(({ id, sectionId }) => ({ bus: 0, slot: slot(sectionId), function: 0, qdev_id: id }));
+        const list = vm.devices.filter(({ api }) => api === 'vfio-pci').map(({ id, sectionId }) => ({ bus: 0, slot: slot(sectionId), function: 0, qdev_id: id }));
         return [{ bus: 0, devices: list }];
       },
     },

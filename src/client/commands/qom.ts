@@ -20,14 +20,14 @@ export function qomCommands({ vm }: CommandContext): CommandTable {
     const named = vm.devices.filter(({ id }) => id !== '');
     const anonymous = vm.devices.filter(({ id }) => id === '');
     const last = (path: string): string => path.slice(path.lastIndexOf('/') + 1);
-    const children = (devices: typeof named): [string, string][] => devices.map(({ qomPath }) => [last(qomPath), 'vfio-pci']);
+    const children = (devices: typeof named): [string, string][] => devices.map(({ qomPath, api }) => [last(qomPath), api]);
     return new Map([
       ['/', plain('container', [['machine', 'mdevsim-machine']])],
       ['/machine', plain('mdevsim-machine', [['peripheral', 'container'], ['peripheral-anon', 'container']])],
       ['/machine/peripheral', plain('container', children(named))],
       ['/machine/peripheral-anon', plain('container', children(anonymous))],
       ...vm.devices.map((device): [string, QomObject] =>
-        [device.qomPath, { type: 'vfio-pci', properties: device.properties(), children: new Map() }]),
+        [device.qomPath, { type: device.api, properties: device.properties(), children: new Map() }]),
     ]);
   };
   const find = (path: Json | undefined): QomObject => {
@@ -67,7 +67,7 @@ export function qomCommands({ vm }: CommandContext): CommandTable {
         const device = vm.devices.find(({ qomPath }) => qomPath === path);
         if (device === undefined) throw new QmpError(`Property '${object.type}.${text(property)}' is read-only`);
         const named = device.id === '' ? '' : ` on device '${device.id}'`;
-        throw new QmpError(`Attempt to set property '${text(property)}'${named} (type 'vfio-pci') after it was realized`);
+        throw new QmpError(`Attempt to set property '${text(property)}'${named} (type '${device.api}') after it was realized`);
       },
     },
   };

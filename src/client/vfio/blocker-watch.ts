@@ -1,6 +1,6 @@
 /**
  * The blocker's eventfd, which stock QEMU does not have: the device's interrupt one past the standard ones says that its
- * `migration_block` has changed. The main loop then reads what the device wishes now, and adds or deletes a blocker; a signal
+ * `migration_block` has changed (and other ones that another such attribute has). The main loop then reads what the device wishes now, and adds or deletes a blocker; a signal
  * says only that something changed, so ten of them may be one.
  *
  * A refused blocker (EBUSY: the migration was there first) is logged, and that is all: the attribute says 1, and the device
@@ -8,7 +8,6 @@
  */
 import { readFileSync } from 'node:fs';
 import { isErrno } from '../../abi/errno.js';
-import { VFIO_PCI_NUM_IRQS } from '../../abi/vfio.js';
 import type { MainLoop } from '../main-loop.js';
 import type { MigrationBlocker } from '../vm/blockers.js';
 import { BlockerRefused } from '../vm/blockers.js';
@@ -17,26 +16,42 @@ import { VfioError } from '../vm/device.js';
 import type { Vm } from '../vm/vm.js';
 import { DeviceIrq, irqCount } from './irqs.js';
 
-const ATTRIBUTE = 'migration_block';
+/** An attribute that blocks migration while it has a value. */
+export interface WatchedAttribute {
+  readonly name: string;
+  /** The value's first character. */
+  readonly blocks: '0' | '1';
+  /** Interrupts that say that it has changed. */
+  readonly indexes: readonly number[];
+}
+
+/** The lab's own: `index` is the number of the device's standard interrupts. */
+export const migrationBlock = (index: number): WatchedAttribute => ({ name: 'migration_block', blocks: '1', indexes: [index] });
 
 export interface BlockableDevice {
   readonly fd: number;
   readonly name: string;
   readonly options: { readonly sysfsdev: string; readonly enableMigration?: OnOffAuto | undefined };
   enableMigration: OnOffAuto;
+  /** Any of its attributes blocks it. */
+  readonly blocked: boolean;
 }
 
 export class BlockerWatch {
   readonly #device: BlockableDevice;
   readonly #vm: Vm;
-  readonly #irq: DeviceIrq;
+  readonly #attribute: WatchedAttribute;
+  readonly #irqs: readonly DeviceIrq[];
   blocker: MigrationBlocker | undefined;
+  /** What the attribute was when it was read last. */
+  blocked = false;
 
-  constructor(device: BlockableDevice, vm: Vm, loop: MainLoop) {
+  constructor(device: BlockableDevice, attribute: WatchedAttribute, vm: Vm, loop: MainLoop) {
     this.#device = device;
+    this.#attribute = attribute;
     this.#vm = vm;
     const onFault = (error: unknown): void => this.#log('error', String(error));
-    this.#irq = new DeviceIrq(device.fd, VFIO_PCI_NUM_IRQS, loop, () => this.signalled(), onFault);
+    this.#irqs = attribute.indexes.map((index) => new DeviceIrq(device.fd, index, loop, () => this.signalled(), onFault));
   }
 
   /**
@@ -45,7 +60,7 @@ export class BlockerWatch {
    */
   enable(): void {
     if (!this.#supported()) return;
-    this.#irq.enable();
+    for (const irq of this.#irqs) irq.enable();
     if (!this.#wish()) return;
     const reason = this.#reason();
     if (this.#device.enableMigration === 'on') throw new VfioError(reason);
@@ -59,14 +74,14 @@ export class BlockerWatch {
 
   /** The handler. */
   signalled(): void {
-    const blocked = this.#wish();
-    this.#device.enableMigration = blocked ? 'off' : this.#device.options.enableMigration ?? 'auto';
-    if (blocked) this.#block();
+    const blocks = this.#wish();
+    this.#device.enableMigration = this.#device.blocked ? 'off' : this.#device.options.enableMigration ?? 'auto';
+    if (blocks) this.#block();
     else this.#unblock();
   }
 
   close(): void {
-    this.#irq.close();
+    for (const irq of this.#irqs) irq.close();
     if (this.blocker !== undefined) this.#vm.blockers.delete(this.blocker);
     this.blocker = undefined;
   }
@@ -75,31 +90,39 @@ export class BlockerWatch {
     if (this.blocker !== undefined) return;
     try {
       this.blocker = this.#vm.blockers.add(this.#reason(), ['normal']);
-      this.#log('info', `${ATTRIBUTE} is 1: migration is blocked`);
+      this.#log('info', `${this.#text}: migration is blocked`);
     } catch (error) {
       if (!(error instanceof BlockerRefused)) throw error;
-      this.#log('warning', `${ATTRIBUTE} is 1, but the blocker was refused with ${error.code}: ${error.message}`);
+      this.#log('warning', `${this.#text}, but the blocker was refused with ${error.code}: ${error.message}`);
     }
   }
 
   #unblock(): void {
-    if (this.blocker === undefined) return this.#log('info', `${ATTRIBUTE} is 0: there was no blocker`);
+    if (this.blocker === undefined) return this.#log('info', `${this.#text}: there was no blocker`);
     this.#vm.blockers.delete(this.blocker);
     this.blocker = undefined;
-    this.#log('info', `${ATTRIBUTE} is 0: migration is no longer blocked`);
+    this.#log('info', `${this.#text}: migration is no longer blocked`);
   }
 
   #reason(): string {
     return `${this.#device.name}: Migration is disabled for VFIO device`;
   }
 
+  /** Whether the attribute blocks now. */
   #wish(): boolean {
-    return readFileSync(`${this.#device.options.sysfsdev}/${ATTRIBUTE}`, 'latin1').startsWith('1');
+    const value = readFileSync(`${this.#device.options.sysfsdev}/${this.#attribute.name}`, 'latin1');
+    this.blocked = value.startsWith(this.#attribute.blocks);
+    return this.blocked;
+  }
+
+  get #text(): string {
+    const { name, blocks } = this.#attribute;
+    return `${name} is ${this.blocked ? blocks : 1 - Number(blocks)}`;
   }
 
   #supported(): boolean {
     try {
-      return irqCount(this.#device.fd, VFIO_PCI_NUM_IRQS) > 0;
+      return this.#attribute.indexes.every((index) => irqCount(this.#device.fd, index) > 0);
     } catch (error) {
       if (isErrno(error)) return false;
       throw error;

@@ -1,12 +1,16 @@
-/** The VM's vfio-pci devices: plugging, unplugging, resets. Source: QEMU's system/qdev-monitor.c: qdev_device_add(). */
+/** The VM's VFIO devices: plugging, unplugging, resets. Source: QEMU's system/qdev-monitor.c: qdev_device_add(). */
+import { readFileSync } from 'node:fs';
+import { VFIO_DEVICE_API_AP_STRING } from '../../abi/vfio.js';
 import type { MainLoop } from '../main-loop.js';
 import type { VfioPciOptions } from '../vm/device.js';
 import { VfioError } from '../vm/device.js';
 import type { Vm } from '../vm/vm.js';
+import { ApDevice } from './ap-device.js';
 import type { Backend, Container } from './container.js';
 import { IommufdBackend } from './container-iommufd.js';
 import { GroupBackend } from './container-type1.js';
 import type { LoggedDevice } from './dirty-logs.js';
+import type { HostDevice } from './host-device.js';
 import { PciDevice } from './pci-device.js';
 import { createProtocol } from './protocol.js';
 import type { ContainerLog, MigrationProtocol } from './protocol.js';
@@ -21,7 +25,16 @@ export interface DeviceHostOptions {
   /** Default v2. */
   readonly protocol?: MigrationProtocol | undefined;
   /** The driver wants a device back (its REQ interrupt). Default: it is removed, with QEMU's DEVICE_DELETED. */
-  readonly onUnplugRequest?: ((device: PciDevice) => void) | undefined;
+  readonly onUnplugRequest?: ((device: HostDevice) => void) | undefined;
+}
+
+/** By the mdev's device API. What is no mdev, or not there, is taken for vfio-pci, which says what is wrong with it. */
+function kindOf({ sysfsdev }: VfioPciOptions): typeof ApDevice | typeof PciDevice {
+  try {
+    return readFileSync(`${sysfsdev}/mdev_type/device_api`, 'latin1').trim() === VFIO_DEVICE_API_AP_STRING ? ApDevice : PciDevice;
+  } catch {
+    return PciDevice;
+  }
 }
 
 export class VfioDevices {
@@ -30,8 +43,8 @@ export class VfioDevices {
   readonly #options: DeviceHostOptions;
   readonly #group: Backend;
   readonly #iommufd: Backend;
-  readonly #devices: PciDevice[] = [];
-  readonly #slots = new Map<PciDevice, number>();
+  readonly #devices: HostDevice[] = [];
+  readonly #slots = new Map<HostDevice, number>();
   readonly #protocol: MigrationProtocol;
   readonly #logs = new Map<Container, { readonly log: ContainerLog; readonly remove: () => void }>();
   #anonymous = 0;
@@ -46,25 +59,26 @@ export class VfioDevices {
   }
 
   /** Oldest first. */
-  get all(): readonly PciDevice[] {
+  get all(): readonly HostDevice[] {
     return this.#devices;
   }
 
-  find(id: string): PciDevice | undefined {
+  find(id: string): HostDevice | undefined {
     return this.#devices.find((device) => device.id === id || device.qomPath === id);
   }
 
   /** Throws VfioError with QEMU's text: a duplicate id, no such device, or whatever keeps it from being opened. */
-  add(options: VfioPciOptions): PciDevice {
+  add(options: VfioPciOptions): HostDevice {
     const { id } = options;
     if (id !== undefined && this.find(id) !== undefined) throw new VfioError(`Duplicate device ID '${id}'`);
     const slot = this.#freeSlot();
     const qomPath = id === undefined ? `/machine/peripheral-anon/device[${this.#anonymous}]` : `/machine/peripheral/${id}`;
-    const device = new PciDevice(options, { qomPath, slot }, {
+    const device = new (kindOf(options))(options, { qomPath, slot }, {
       vm: this.#vm, loop: this.#loop, notify: this.#options.notify === true, protocol: this.#protocol,
       backend: options.iommufd === true ? this.#iommufd : this.#group,
       others: this.#devices, unplug: (wanted) => (this.#options.onUnplugRequest ?? ((one): void => this.unplug(one)))(wanted),
     });
+    device.realize();
     if (id === undefined) this.#anonymous++;
     this.#devices.push(device);
     this.#slots.set(device, slot);
@@ -74,13 +88,13 @@ export class VfioDevices {
   }
 
   /** Closes the device, and says so as QEMU does. */
-  unplug(device: PciDevice): void {
+  unplug(device: HostDevice): void {
     if (!this.#devices.includes(device)) return;
     this.remove(device);
     this.#vm.environment.event('DEVICE_DELETED', { ...(device.id === '' ? {} : { device: device.id }), path: device.qomPath });
   }
 
-  remove(device: PciDevice): void {
+  remove(device: HostDevice): void {
     const container = device.opened.container;
     for (const list of [this.#devices, this.#vm.devices]) {
       const at = (list as unknown[]).indexOf(device);
@@ -117,7 +131,7 @@ export class VfioDevices {
     throw new VfioError('PCI: no slot/function available for vfio-pci, all in use or reserved');
   }
 
-  #log(device: PciDevice): ContainerLog {
+  #log(device: HostDevice): ContainerLog {
     const { container } = device.opened;
     const known = this.#logs.get(container);
     if (known !== undefined) return known.log;
@@ -126,7 +140,7 @@ export class VfioDevices {
     return log;
   }
 
-  #logged({ fd, name, opened, dirtyTracking, migration }: PciDevice): LoggedDevice {
+  #logged({ fd, name, opened, dirtyTracking, migration }: HostDevice): LoggedDevice {
     return { fd, name, container: opened.container, dirtyTracking, migration };
   }
 }

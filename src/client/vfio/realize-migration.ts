@@ -31,6 +31,8 @@ export interface MigratableDevice {
   migration: MigrationSide | undefined;
   realizeBlocker: MigrationBlocker | undefined;
   dirtyTracking: boolean;
+  /** It reaches the guest's memory by itself. */
+  readonly dma: boolean;
 }
 
 const MULTIPLE = 'Multiple VFIO devices migration is supported only if all of them support P2P migration';
@@ -50,7 +52,8 @@ export function realizeMigration(device: MigratableDevice, vm: Vm, others: reado
   }
   const canLog = probeFeature(device.fd, VFIO_DEVICE_FEATURE_DMA_LOGGING_START);
   device.dirtyTracking = canLog && device.options.deviceDirtyTracking !== false;
-  if (!device.dirtyTracking && !device.opened.iommuDirtyTracking) {
+  // QEMU asks it of every device. One that writes to no memory needs no log of what it writes.
+  if (device.dma && !device.dirtyTracking && !device.opened.iommuDirtyTracking) {
     const reason = `${name}: VFIO device doesn't support device and IOMMU dirty tracking`;
     if (enableMigration === 'auto') return block(device, vm, reason, undo);
     vm.environment.log('warning', reason);

@@ -34,7 +34,7 @@ import { checkQueueCount, checkQueues, configSize, encodeConfig, encodeHeader, R
 import {
   VFIO_AP_DISABLE_MIG_IRQ_INDEX, VFIO_AP_ENABLE_MIG_IRQ_INDEX, VFIO_AP_NUM_IRQS, VFIO_AP_NUM_IRQS_V1,
   VFIO_DEVINFO_CAP_AP_ATTRS_ID, VFIO_DEVINFO_CAP_AP_ATTRS_VERSION, vfio_device_info_cap_ap_attrs,
-} from './uapi.js';
+} from '../../abi/vfio-ap.js';
 
 export interface VfioApDeviceOptions {
   /** `v1`: migration as the first version of the posted series has it, with its mistakes. */

@@ -11,7 +11,7 @@ import { VfioApDevice } from './device.js';
 import { MATRIX_ATTRIBUTES } from './matrix-attributes.js';
 import { MatrixMdev } from './matrix-mdev.js';
 import { MIGRATABLE } from './migratable.js';
-import { VFIO_AP_CFG_CHG_IRQ_INDEX } from './uapi.js';
+import { VFIO_AP_CFG_CHG_IRQ_INDEX } from '../../abi/vfio-ap.js';
 
 export class VfioApInstance implements MdevInstance {
   readonly vfio: VfioApDevice;

@@ -9,7 +9,7 @@ import type { StateLoader } from '../../vfio/migration-loader.js';
 import { apqnName } from './ap-host.js';
 import { canReplace } from './hardware.js';
 import type { MatrixMdev } from './matrix-mdev.js';
-import { vfio_ap_config, vfio_ap_queue_info } from './uapi.js';
+import { vfio_ap_config, vfio_ap_queue_info } from '../../abi/vfio-ap.js';
 
 /** Bytes for that many queues. */
 export function configSize(queues: number): number {

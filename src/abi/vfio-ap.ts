@@ -3,8 +3,8 @@
  * the posted series "s390/vfio-ap: Implement live guest migration of guests using AP devices" adds: interrupts 2 and 3 and the
  * capability in its first version only, the stream in all of them.
  */
-import { bytes, s32, struct, u16, u32, u64 } from '../../abi/layout.js';
-import { vfio_info_cap_header } from '../../abi/vfio.js';
+import { bytes, s32, struct, u16, u32, u64 } from './layout.js';
+import { vfio_info_cap_header } from './vfio.js';
 
 export const VFIO_AP_CFG_CHG_IRQ_INDEX = 1;
 /** The number of indexes with it, without those of the series. */
