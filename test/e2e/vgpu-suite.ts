@@ -73,6 +73,7 @@ export function defineVgpuSuite(title: string, suite: VgpuSuite): void {
       await source.startDma();
       await beginSlowly(vgpus, source, target);
       assertBusy(lab.block(SOURCE, '1'));
+      await until(20, 'the target to be told', () => (lab.state(TARGET) === 'RESUMING' ? true : undefined));
       assertBusy(lab.block(TARGET, '1'));
       await source.vm.speedUp();
       await source.vm.reached('completed');
