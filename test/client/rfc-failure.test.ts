@@ -73,4 +73,30 @@ describe('migration by the RFC that fails', { timeout: 85_000 }, () => {
     assert.match((await source.qmp.execute('query-migrate'))['error-desc'] ?? '', /Migration protocol mismatch: rfc-v3 != rfc/);
     assert.equal(await running(source), 'running');
   }));
+
+  it('leaves one machine when either end dies with the device already moved and the RAM not', () => Bench.with(lab('rfc-v3'),
+    async (bench) => {
+      const args = ['--protocol', 'rfc-v3'];
+      const { source, target } = await bench.pair([...args, '--break', 'complete_ram'], args);
+      await quickly(source);
+      const reach = async (destination: Vmm): Promise<void> => {
+        const after = source.qmp.events.length;
+        await source.qmp.execute('migrate', { uri: destination.uri });
+        await source.held('complete_ram', after);
+        assert.equal(bench.target.migrationState, 'RESUMING');
+      };
+      await reach(target);
+      await target.kill();
+      await source.qmp.execute('x-mdevsim-continue', {});
+      await source.qmp.event(({ event }) => event === 'RESUME');
+      assert.deepEqual([await running(source), bench.source.migrationState], ['running', 'RUNNING']);
+      assert.equal(bench.target.migrationState, 'RUNNING', 'of a device that nobody has');
+
+      const second = await bench.vmm({ devices: [`${TARGET},${DEVICE}`], incoming: true, args });
+      await reach(second);
+      await source.kill();
+      assert.equal(await second.ended, 1);
+      assert.match(second.output, /load of migration failed: Input\/output error/);
+      assert.ok(!second.qmp.events.some(({ event }) => event === 'RESUME'));
+    }));
 });

@@ -8,7 +8,7 @@ import type { Bench } from './pair.js';
 import { SOURCE, TARGET } from './pair.js';
 
 export const VERSIONS = ['rfc', 'rfc-v2', 'rfc-v3'] as const;
-type Version = (typeof VERSIONS)[number];
+export type Version = (typeof VERSIONS)[number];
 
 export const lab = (protocol: Version, options: LabOptions = {}): LabOptions => ({
   devices: [{ type: 'i915-GVTg_V5_8', uuid: SOURCE }, { type: 'i915-GVTg_V5_8', uuid: TARGET }],

@@ -1,8 +1,44 @@
 /** The RFC's protocols between two VMMs and two vGPUs, on a mounted lab. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { VFIO_PCI_DEVICE_STATE_REGION_INDEX } from '../../src/abi/vfio-rfc.js';
+import { onTrace } from '../../src/trace/trace.js';
+import { regionOffset } from '../../src/vfio/pci-regions.js';
 import { Bench, DEVICE, quickly, running, SOURCE, story, TARGET } from './pair.js';
-import { cells, goOn, lab, moreRounds, program, rounds, VERSIONS } from './rfc-pair.js';
+import { cells, lab, moreRounds, program, rounds, VERSIONS } from './rfc-pair.js';
+import type { Version } from './rfc-pair.js';
+
+const REGION = Number(regionOffset(VFIO_PCI_DEVICE_STATE_REGION_INDEX));
+
+/** What was asked of the two devices and their containers that belongs to the protocol, in order, each kind of transfer once. */
+async function conversation(run: () => Promise<void>): Promise<string[]> {
+  const said: string[] = [];
+  const end = onTrace(({ name, fields }) => {
+    const who = String(fields['file']).endsWith(TARGET) ? 'target' : 'source';
+    let what: string | undefined;
+    if (name === 'vfio.ioctl') what = /VFIO_(DEVICE_PCI_(STATUS|GET_DIRTY)|IOMMU_GET_DIRTY)\w*( flags=\d)?/.exec(String(fields['command']))?.[0];
+    else if (name === 'vfio.io' && Number(fields['offset']) >= REGION) {
+      const part = fields['size'] === 1 && fields['offset'] === REGION ? 'byte 0' : 'image';
+      what = `${String(fields['operation'])} ${part}`;
+    }
+    if (what !== undefined && said.at(-1) !== `${who}: ${what}`) said.push(`${who}: ${what}`);
+  }, ['vfio']);
+  await run();
+  end();
+  return said;
+}
+
+/** What the two do, by version; reads and writes of the image are as interleaved as they like. */
+const SEQUENCES: Readonly<Record<Version, { readonly source: readonly string[]; readonly target: readonly string[] }>> = {
+  'rfc': {
+    source: [
+      'VFIO_DEVICE_PCI_STATUS_SET flags=1', 'read image', 'VFIO_DEVICE_PCI_GET_DIRTY_BITMAP',
+    ],
+    target: ['write image', 'VFIO_DEVICE_PCI_STATUS_SET flags=2'],
+  },
+  'rfc-v2': { source: ['write byte 0', 'read image', 'VFIO_IOMMU_GET_DIRTY_BITMAP'], target: ['write image', 'write byte 0'] },
+  'rfc-v3': { source: ['write byte 0', 'read image', 'VFIO_IOMMU_GET_DIRTY_BITMAP'], target: ['write image', 'write byte 0'] },
+};
 
 describe('migration by the RFC', { timeout: 85_000 }, () => {
   for (const version of VERSIONS) {
@@ -11,18 +47,24 @@ describe('migration by the RFC', { timeout: 85_000 }, () => {
       await quickly(source);
       await program(bench);
       await moreRounds(bench, SOURCE);
-      await source.qmp.execute('migrate', { uri: target.uri });
-      const info = await source.migrated();
-      assert.ok((info.vfio?.transferred ?? 0) > 16 << 20, 'the whole region');
-      await target.qmp.status(['completed']);
+      const said = await conversation(async () => {
+        await source.qmp.execute('migrate', { uri: target.uri });
+        const info = await source.migrated();
+        assert.ok((info.vfio?.transferred ?? 0) > 16 << 20, 'the whole region');
+        await target.qmp.status(['completed']);
+        assert.equal(await running(target), 'paused');
+        assert.deepEqual([bench.source.migrationState, bench.target.migrationState], ['STOP_COPY', 'RESUMING']);
+        assert.deepEqual(await cells(bench, target), new Set([await rounds(bench, SOURCE)]));
+        await target.qmp.execute('cont');
+      });
+      for (const who of ['source', 'target'] as const) {
+        const own = said.filter((line) => line.startsWith(who)).map((line) => line.slice(who.length + 2));
+        assert.deepEqual(own.filter((line, n) => line !== own[n - 1]), SEQUENCES[version][who]);
+      }
       assert.deepEqual(story(source).filter((event) => event !== 'MIGRATION_PASS'), [
         'MIGRATION setup', 'MIGRATION active', 'STOP', 'MIGRATION device', 'MIGRATION completed',
       ]);
-      assert.deepEqual([bench.source.migrationState, bench.target.migrationState], ['STOP_COPY', 'RESUMING']);
-      assert.equal(await running(target), 'paused');
       const written = await rounds(bench, SOURCE);
-      assert.deepEqual(await cells(bench, target), new Set([written]));
-      await target.qmp.execute('cont');
       assert.equal(bench.target.migrationState, 'RUNNING');
       // It goes on where it was.
       await moreRounds(bench, TARGET);
@@ -38,91 +80,6 @@ describe('migration by the RFC', { timeout: 85_000 }, () => {
       await moreRounds(bench, SOURCE);
     }));
   }
-
-  it('device-first loses nothing that the device has written; ram-first does', () => Bench.with(lab('rfc-v3'), async (bench) => {
-    for (const order of ['device-first', 'ram-first'] as const) {
-      const args = ['--protocol', 'rfc-v3', '--rfc-order', order];
-      const breaks = ['--break', 'vm_stop', '--break', 'complete_devices'];
-      const source = await bench.vmm({ devices: [`${SOURCE},${DEVICE}`], args: [...args, ...breaks] });
-      const target = await bench.vmm({ devices: [`${TARGET},${DEVICE}`], incoming: true, args: [...args, '-S'] });
-      await quickly(source);
-      await program(bench);
-      await moreRounds(bench, SOURCE);
-      const after = source.qmp.events.length;
-      await source.qmp.execute('migrate', { uri: target.uri });
-      await source.held('vm_stop', after);
-      // All of the RAM has been sent once; from here on only the log can tell what is written.
-      await moreRounds(bench, SOURCE);
-      await goOn(source);
-      await source.held('complete_devices', after);
-      const stopped = bench.source.migrationState;
-      const sent = await rounds(bench, SOURCE);
-      if (order === 'ram-first') await moreRounds(bench, SOURCE);
-      await goOn(source);
-      await source.migrated(after);
-      await target.qmp.status(['completed']);
-      const last = await rounds(bench, SOURCE);
-      const found = await cells(bench, target);
-      if (order === 'device-first') {
-        assert.deepEqual([stopped, sent, found], ['STOP_COPY', last, new Set([last])]);
-      } else {
-        assert.deepEqual([stopped, found.has(last), sent < last], ['RUNNING', false, true]);
-      }
-      for (const vmm of [source, target]) await vmm.end();
-    }
-  }));
-
-  it('answers EBUSY from the stop on, on the destination from the first byte on', () => Bench.with(lab('rfc-v2'), async (bench) => {
-    const { source } = await bench.pair(['--protocol', 'rfc-v2', '--break', 'complete_devices'], ['--protocol', 'rfc-v2', '-S']);
-    const target = bench.vmms.find((vmm) => vmm !== source);
-    assert.ok(target);
-    await quickly(source);
-    bench.source.block();
-    bench.source.block(false);
-    await source.qmp.execute('migrate', { uri: target.uri });
-    await source.held('complete_devices');
-    assert.throws(() => bench.source.block(), { code: 'EBUSY' });
-    bench.target.block();
-    bench.target.block(false);
-    await goOn(source);
-    await source.migrated();
-    assert.throws(() => bench.source.block(), { code: 'EBUSY' });
-    assert.throws(() => bench.target.block(), { code: 'EBUSY' });
-    await source.end();
-    bench.source.block();
-    await target.qmp.execute('cont');
-    bench.target.block();
-  }));
-
-  it('pauses a blocked device, but does not migrate it under enforce, and goes on', () => Bench.with(
-    lab('rfc', { blocker: 'enforce' }), async (bench) => {
-      const { source, target } = await bench.pair(['--protocol', 'rfc', '--break', 'save_setup'], ['--protocol', 'rfc']);
-      await quickly(source);
-      await source.qmp.execute('migrate', { uri: target.uri });
-      await source.held('save_setup');
-      bench.source.block();
-      await goOn(source);
-      await source.qmp.status(['failed']);
-      assert.equal((await source.qmp.execute('query-migrate'))['error-desc'],
-        'vfio: Failed to read Device State Region: Device or resource busy');
-      await source.qmp.event(({ event }) => event === 'RESUME');
-      assert.deepEqual([await running(source), bench.source.migrationState], ['running', 'RUNNING']);
-      assert.equal(await target.ended, 1);
-      await source.qmp.execute('stop');
-      assert.equal(bench.source.migrationState, 'STOP');
-      await source.qmp.execute('cont');
-    }));
-
-  it('listens to the blocker\'s eventfd as ever', () => Bench.with(lab('rfc-v3'), async (bench) => {
-    const source = await bench.vmm({ devices: [`${SOURCE},${DEVICE}`], args: ['--protocol', 'rfc-v3'] });
-    bench.source.block();
-    await source.qmp.execute('query-status');
-    const text = `${SOURCE}: Migration is disabled for VFIO device`;
-    await assert.rejects(source.qmp.execute('migrate', { uri: 'unix:/nowhere' }), { message: new RegExp(text) });
-    bench.source.block(false);
-    await source.qmp.execute('query-status');
-    assert.deepEqual(await source.qmp.execute('query-migrate'), {});
-  }));
 
   it('moves a stopped machine, which was stopped before', () => Bench.with(lab('rfc-v2'), async (bench) => {
     const { source, target } = await bench.pair(['--protocol', 'rfc-v2'], ['--protocol', 'rfc-v2']);
