@@ -2,19 +2,26 @@
  * The request that is being handled: one buffer, read from the channel, valid until the handler returns or awaits.
  * Fields are read as 32-bit words (fuse-abi.ts: words()).
  */
+import { bigBuffer } from '../src/sys/big-buffer.js';
 import { IN_BODY, WORD, fuse_in_header, fuse_write_in, words } from './fuse-abi.js';
 
 export const HEADER = words(fuse_in_header);
 
 /** Largest WRITE payload, bytes; READ is bounded by the same number of pages. */
 export const MAX_WRITE = 1 << 20;
+/** Bytes before it. */
+const WRITE_HEAD = fuse_in_header.size + fuse_write_in.size;
+const PAGE_SIZE = 4096;
 const TWO_32 = 0x1_0000_0000;
 
 export class Message {
-  /** Whole message; only the first `length` bytes are its content. */
-  readonly data = new Uint8Array(fuse_in_header.size + fuse_write_in.size + MAX_WRITE);
-  readonly #words = new Uint32Array(this.data.buffer);
-  readonly #text = Buffer.from(this.data.buffer);
+  /**
+   * Whole message; only the first `length` bytes are its content. The payload of a WRITE begins at a page: the kernel then copies a
+   * client's pages to pages, not each to pieces of two.
+   */
+  readonly data = bigBuffer(PAGE_SIZE + MAX_WRITE).subarray(PAGE_SIZE - WRITE_HEAD);
+  readonly #words = new Uint32Array(this.data.buffer, this.data.byteOffset, Math.trunc(this.data.length / WORD));
+  readonly #text = Buffer.from(this.data.buffer, this.data.byteOffset, this.data.length);
   /** Bytes read. */
   length = 0;
 
