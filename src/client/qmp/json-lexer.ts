@@ -2,9 +2,10 @@
  * Tokens of QMP's JSON dialect, from bytes that arrive in any pieces: RFC 8259, plus strings in single quotes.
  *
  * The error states are QEMU's (qobject/json-lexer.c): a byte that fits no token makes an `error` token, and everything up to
- * the next structural or control character (a newline) is skipped.
+ * the next structural or control character (a newline) is skipped. So it is after a token that is too long, `excess`, of which
+ * QEMU would take the rest for a new one.
  */
-export type TokenType = '{' | '}' | '[' | ']' | ',' | ':' | 'integer' | 'float' | 'keyword' | 'string' | 'error';
+export type TokenType = '{' | '}' | '[' | ']' | ',' | ':' | 'integer' | 'float' | 'keyword' | 'string' | 'error' | 'excess';
 
 export interface Token {
   readonly type: TokenType;
@@ -24,7 +25,8 @@ const isLower = (byte: number): boolean => byte >= 0x61 && byte <= 0x7a;
 const isSpace = (byte: number): boolean => byte === 0x20 || byte === 9 || byte === 10 || byte === 13;
 const PUNCTUATION = new Map<number, TokenType>((['{', '}', '[', ']', ',', ':'] as const).map((text) => [C(text), text]));
 /** Where the lexer starts anew after an error: structural characters, control characters but for tabs, and what is no UTF-8. */
-const resynchronizes = (byte: number): boolean => (byte < 0x20 && byte !== 9) || byte >= 0xfe || PUNCTUATION.has(byte);
+const RESYNCHRONIZES = Array.from({ length: 256 }, (_, byte) => (byte < 0x20 && byte !== 9) || byte >= 0xfe || PUNCTUATION.has(byte));
+const resynchronizes = (byte: number): boolean => RESYNCHRONIZES[byte] === true;
 
 export class JsonLexer {
   readonly #emit: (token: Token) => void;
@@ -45,6 +47,7 @@ export class JsonLexer {
     let begin = 0;
     for (let at = 0; at < chunk.length; at++) {
       if (this.#state === 'string') at = this.#skipPlain(chunk, at);
+      else if (this.#state === 'recovery') while (at < chunk.length && !resynchronizes(chunk[at] ?? 0)) at++;
       if (at === chunk.length) break;
       const byte = chunk[at] ?? 0;
       // A byte that ends a number or keyword is looked at again as the start of the next token.
@@ -79,7 +82,7 @@ export class JsonLexer {
       this.#pieces = [];
       this.#length = 0;
       this.#state = 'recovery';
-      this.#emit({ type: 'error', text: Buffer.alloc(0) });
+      this.#emit({ type: 'excess', text: Buffer.alloc(0) });
     }
   }
 

@@ -50,7 +50,7 @@ export class JsonStream {
     else if (token.type === '[') this.#brackets++;
     else if (token.type === ']') this.#brackets--;
     this.#size += token.text.length;
-    const tooMuch = this.#size > MAX_SIZE ? 'JSON token size limit exceeded'
+    const tooMuch = this.#size > MAX_SIZE || token.type === 'excess' ? 'JSON token size limit exceeded'
       : this.#tokens.length + 1 > MAX_TOKENS ? 'JSON token count limit exceeded'
         : this.#braces + this.#brackets > MAX_NESTING ? 'JSON nesting depth limit exceeded' : undefined;
     if (tooMuch !== undefined) {

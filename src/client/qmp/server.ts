@@ -67,8 +67,9 @@ class QmpClientSession {
 
   send(message: Json): void {
     if (this.#socket.destroyed) return;
-    this.#socket.write(`${writeJson(message)}\r\n`);
+    // One message may be of any size: who sends a long `id` gets it back.
     if (this.#socket.writableLength > OUTPUT_LIMIT) this.#socket.destroy();
+    else this.#socket.write(`${writeJson(message)}\r\n`);
   }
 
   #receive(message: Json | JsonError): void {

@@ -90,11 +90,14 @@ export class Schema {
       case 'enum': return type.values?.[0];
       case 'alternate': return this.sample(type.members?.[0]?.type ?? '');
       case 'array': return [this.sample(type['element-type'] ?? '')];
-      default:
+      default: return this.#sampleObject(type);
     }
+  }
+
+  #sampleObject(type: Entity): Record<string, unknown> {
     const own = Object.fromEntries((type.members ?? []).map((member) => [member.name, this.sample(member.type)]));
     const variant = type.variants?.find((one) => one.case === own[type.tag ?? '']);
-    return { ...own, ...(variant === undefined ? {} : this.sample(variant.type)) };
+    return { ...own, ...(variant === undefined ? {} : this.#sampleObject(this.get(variant.type))) };
   }
 
   /** Where `other` says something else of what is in this one: members, whether they are optional, types, values of enums. */
@@ -104,7 +107,8 @@ export class Schema {
     if (a['meta-type'] !== b['meta-type']) return [`${path}: ${a['meta-type']}, there ${b['meta-type']}`];
     switch (a['meta-type']) {
       case 'builtin': return a['json-type'] === b['json-type'] ? [] : [`${path}: ${a['json-type']}, there ${b['json-type']}`];
-      case 'enum': return (a.values ?? []).filter((value) => b.values?.includes(value) !== true).map((value) => `${path}: ${value}`);
+      case 'enum':
+        return (a.values ?? []).filter((value) => b.values?.includes(value) !== true).map((value) => `${path}: ${value}`);
       case 'array': return this.against(other, a['element-type'] ?? '', b['element-type'] ?? '', `${path}[]`);
       case 'alternate': return (a.members ?? []).flatMap((member, n) =>
         this.against(other, member.type, b.members?.[n]?.type ?? '', path));
