@@ -15,7 +15,7 @@ const DEFAULT_LIMIT = 120;
 const LIMITS: readonly (readonly [RegExp, number])[] = [
   [/^test\/(containers|mdevctl-next|qemu-next|qemu-v1)\//, 600],
   [/^test\/(docs|e2e)\//, 240],
-  [/^test\/client\/compare-/, 240],
+  [/^test\/client\/compare-/, 420],
   [/^test\/fuzz\//, 300],
   [/^test\/conformance\//, 240],
   [/^test\/scale\//, 240],

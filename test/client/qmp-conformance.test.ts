@@ -6,9 +6,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { MDEVSIM } from '../cli/mdevsim.js';
-import { whyNoQemu } from '../e2e/requirements.js';
+import { qemuMajor, whyNoQemu } from '../e2e/requirements.js';
 import type { Line } from './qmp-peer.js';
 import { Peer } from './qmp-peer.js';
+import { reconcile } from './qmp-versions.js';
 import { COMMAND_SCRIPT, GREETING_SCRIPT, PROTOCOL_SCRIPT } from './qmp-script.js';
 
 const skip = whyNoQemu();
@@ -45,9 +46,15 @@ async function differences({ ours, qemu }: Both, script: readonly (string | Buff
   return found;
 }
 
+/** Throws where they say other things than the table knows of. */
+function assertSame(ours: unknown, theirs: unknown): void {
+  const comparable = reconcile(qemuMajor(), theirs, ours);
+  assert.deepEqual(comparable.ours, comparable.qemu);
+}
+
 function same(ours: readonly Line[], theirs: readonly Line[]): boolean {
   try {
-    assert.deepEqual(ours, theirs);
+    assertSame(ours, theirs);
     return true;
   } catch {
     return false;
@@ -77,7 +84,7 @@ async function withPairs(body: (pairs: { name: string; source: Peer; target: Pee
 /** What is left of events to compare: how many passes there are depends on the machine's speed. */
 const story = (peer: Peer): string[] => peer.events.filter((event) => event !== 'MIGRATION_PASS');
 
-describe('QMP as stock QEMU speaks it', { timeout: 80_000, ...(skip === undefined ? {} : { skip }) }, () => {
+describe('QMP as stock QEMU speaks it', { timeout: 110_000, ...(skip === undefined ? {} : { skip }) }, () => {
   it('greets, refuses garbage and answers commands and mistakes alike', () => withBoth(['-machine', 'none'], [], async (both) => {
     assert.deepEqual(await both.ours.greeting(), await both.qemu.greeting());
     const found = await differences(both, [...GREETING_SCRIPT, ...PROTOCOL_SCRIPT, ...COMMAND_SCRIPT]);
@@ -104,7 +111,7 @@ describe('QMP as stock QEMU speaks it', { timeout: 80_000, ...(skip === undefine
         await source.command('query-status'));
       told.push({ setup, reply, replies, source: story(source), target: story(target) });
     }
-    assert.deepEqual(told[1], told[0]);
+    assertSame(told[1], told[0]);
   }));
 
   it('tells the same story of one that waits before switchover and is cancelled there', () => withPairs(async (pairs) => {
@@ -127,7 +134,7 @@ describe('QMP as stock QEMU speaks it', { timeout: 80_000, ...(skip === undefine
       for (const ask of ['query-migrate', 'query-status', 'migrate_cancel']) replies.push(await source.command(ask));
       told.push({ replies, source: story(source), exit: await target.exited });
     }
-    assert.deepEqual(told[1], told[0]);
+    assertSame(told[1], told[0]);
   }));
 
   it('tells the same story of a stopped machine, and of nobody there', () => withPairs(async (pairs) => {
@@ -152,7 +159,7 @@ describe('QMP as stock QEMU speaks it', { timeout: 80_000, ...(skip === undefine
         'query-status']) replies.push(await peer.command(ask));
       told.push({ replies, source: story(source), target: story(target) });
     }
-    assert.deepEqual(told[1], told[0]);
+    assertSame(told[1], told[0]);
   }));
 
   it('says the same when it reads garbage, and ends with the same status', () => withPairs(async (pairs) => {
@@ -167,6 +174,6 @@ describe('QMP as stock QEMU speaks it', { timeout: 80_000, ...(skip === undefine
         line.replace(/^(mdevsim vmm|qemu-system-x86_64): /, '')).filter((line) => !line.startsWith('ready'));
       told.push({ status, lines, events: target.events });
     }
-    assert.deepEqual(told[1], told[0]);
+    assertSame(told[1], told[0]);
   }));
 });

@@ -42,7 +42,7 @@ describe('query-qmp-schema', { timeout: 80_000 }, () => {
       const { name: type, members = [] } = schema.args(command);
       const full = schema.sample(type) as Readonly<Record<string, unknown>>;
       // What is declared is taken: the only complaint is about what is not.
-      if (command !== OPEN) assert.equal(await refusal(qmp, command, { ...full, zz: 1 }), "Parameter 'zz' is unexpected", command);
+      if (command !== OPEN) assert.equal(await refusal(qmp, command, { ...full, zz: 1 }), "Parameter 'zz' is unexpected");
       for (const { name, type: of, ...rest } of members) {
         const without = Object.fromEntries(Object.entries(full).filter(([key]) => key !== name));
         if (!('default' in rest)) assert.equal(await refusal(qmp, command, without), `Parameter '${name}' is missing`);
@@ -67,7 +67,8 @@ describe('query-qmp-schema', { timeout: 80_000 }, () => {
         ['qom-list', { path: '/machine/peripheral/vf0' }], ['qom-get', { path: '/machine/peripheral/vf0', property: 'type' }],
         ['device-list-properties', { typename: 'vfio-pci' }],
       ] as const) {
-        assert.deepEqual(schema.problems(await qmp.executeAny(command, args), schema.get(command)['ret-type'] ?? '', command), []);
+        const returned = await qmp.executeAny(command, args);
+        assert.deepEqual(schema.problems(returned, schema.get(command)['ret-type'] ?? '', command), []);
       }
     };
     await source.qmp.execute('migrate', { uri: target.uri });

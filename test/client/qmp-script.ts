@@ -27,7 +27,8 @@ export const PROTOCOL_SCRIPT: readonly (string | Buffer)[] = [
     '{"execute":"query-status","id":-0}\n',
   '{"execute":"query-status"}{"execute":"query-status","id":1}\n', '{"execute":\n"query-status"\n,"id":2}',
     `{"execute":"query-status","id":${'['.repeat(1020)}${']'.repeat(1020)}}\n`,
-  `${'['.repeat(1025)}\n`, command('nope'), command('query-status', { x: 1 }), command('stop', { x: 1 }),
+  // What comes after it ends the array for QEMU 11, which waits for that.
+  `${'['.repeat(1025)}@\n`, command('nope'), command('query-status', { x: 1 }), command('stop', { x: 1 }),
 ];
 
 /** Commands and their mistakes. */

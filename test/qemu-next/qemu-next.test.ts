@@ -1,14 +1,9 @@
-/** The suite of test/e2e on QEMU 11 from trixie-backports, and what only that QEMU does. Opt-in: scripts/test --qemu-next. */
+/** The suite of test/e2e on QEMU 11, and what only that QEMU does. Opt-in: scripts/test --qemu-next. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { debianQemu } from '../debian-tree.js';
+import { withQemu11 } from './qemu.js';
 
-const qemu = debianQemu('qemu-next', 'trixie-backports');
-
-if (typeof qemu !== 'string') describe('QEMU 11', () => void it('runs', { skip: qemu.missing }));
-else {
-  // The harness reads it when it is loaded.
-  process.env['MDEVSIM_TEST_QEMU'] = qemu;
+await withQemu11(async () => {
   const [{ defineSuite }, { SOURCE, TARGET, TestLab }] = await Promise.all([import('../e2e/suite.js'), import('../e2e/lab.js')]);
   defineSuite('QEMU 11 by group and type1', { via: 'group' });
   defineSuite('QEMU 11 by cdev and iommufd', { via: 'cdev' });
@@ -30,4 +25,4 @@ else {
         await source.reached('completed');
       }));
   });
-}
+});

@@ -6,6 +6,7 @@ import { Child, MDEVSIM } from '../../e2e/child.js';
 import { until } from '../../e2e/deadline.js';
 import type { TestLab } from '../../e2e/lab.js';
 import { connectMonitor } from '../../e2e/monitor.js';
+import { qemuMajor } from '../../e2e/requirements.js';
 import { QEMU } from '../../e2e/vm.js';
 
 export type Kind = 'qemu' | 'vmm';
@@ -129,7 +130,9 @@ export class Machine {
       ...MDEVSIM, 'vmm', '--lab', this.#lab.dir, '--ram', '64M',
       '--device', `${this.uuid},id=card,${properties}${via === 'cdev' ? ',iommufd=on' : ''}`,
       ...(also === undefined ? [] : ['--device', `${also},id=second,${properties}`]),
-      ...(busy === true ? ['--guest-load', 'pages=2000,bytes=0'] : []), ...(stopped === true ? ['-S'] : []),
+      ...(busy === true ? ['--guest-load', 'pages=2000,bytes=0'] : []),
+      // What that version of QEMU says before transitions.
+      ...(qemuMajor() >= 11 ? ['--prepare-events', 'merged'] : []), ...(stopped === true ? ['-S'] : []),
       '--qmp', `unix:${this.#socket('qmp')}`, ...(incoming === undefined ? [] : [`--${incoming[0]}`, incoming[1] ?? '']),
     ];
   }

@@ -30,7 +30,10 @@ async function migrateStopped(run: Run): Promise<void> {
 export const SUCCESS: readonly Scenario[] = [
   ...FEATURES.map((words): Scenario => ({ title: `a device with ${words} is migrated`, features: words, run: migrate() })),
   { title: 'a device is migrated by cdev and iommufd', via: 'cdev', run: migrate() },
-  { title: 'a device is migrated with the log of a type1 container', run: migrate({ properties: `${IOMMU_LOG},enable-migration=on` }) },
+  {
+    title: 'a device is migrated with the log of a type1 container',
+    run: migrate({ properties: `${IOMMU_LOG},enable-migration=on` }),
+  },
   { title: 'a device is migrated with the log of an iommufd', via: 'cdev', run: migrate({ properties: IOMMU_LOG }) },
   {
     title: 'two devices are migrated', run: async (run) => {
@@ -70,7 +73,8 @@ export const SUCCESS: readonly Scenario[] = [
       await target.running();
     },
   },
-  ...FEATURES.map((words): Scenario => ({ title: `a stopped machine is migrated, ${words}`, features: words, run: migrateStopped })),
+  ...FEATURES.map((words): Scenario =>
+    ({ title: `a stopped machine is migrated, ${words}`, features: words, run: migrateStopped })),
   {
     title: 'there and back', run: async (run) => {
       const { source, target } = await run.pair();
