@@ -16,8 +16,8 @@ const TWO_32 = 0x1_0000_0000;
 
 export class Message {
   /**
-   * Whole message; only the first `length` bytes are its content. The payload of a WRITE begins at a page: the kernel then copies a
-   * client's pages to pages, not each to pieces of two.
+   * Whole message; only the first `length` bytes are its content. The payload of a WRITE begins at a page: the kernel then
+   * copies a client's pages to pages, not each to pieces of two.
    */
   readonly data = bigBuffer(PAGE_SIZE + MAX_WRITE).subarray(PAGE_SIZE - WRITE_HEAD);
   readonly #words = new Uint32Array(this.data.buffer, this.data.byteOffset, Math.trunc(this.data.length / WORD));

@@ -12,9 +12,9 @@ import { socketPair } from '../../src/sys/socket.js';
 type Sent = Omit<StreamRecord, 'payload'> & { readonly payload: Buffer };
 const record = (name: Sent['name'], size: number, device = 0): Sent => ({ name, device, payload: randomBytes(size) });
 const RECORDS: readonly Sent[] = [
-  record('configuration', 33), record('ram', MAX_PAYLOAD), record('deviceData', MAX_PAYLOAD, 1), record('deviceData', MAX_PAYLOAD - 1),
-  record('deviceData', 1, 7), record('deviceConfig', 256, 1), record('switchoverStart', 0), record('ram', 70_000), record('end', 0),
-  record('commit', 0),
+  record('configuration', 33), record('ram', MAX_PAYLOAD), record('deviceData', MAX_PAYLOAD, 1),
+  record('deviceData', MAX_PAYLOAD - 1), record('deviceData', 1, 7), record('deviceConfig', 256, 1), record('switchoverStart', 0),
+  record('ram', 70_000), record('end', 0), record('commit', 0),
 ];
 
 async function withChannels<T>(body: (sender: Channel, receiver: Channel) => Promise<T>): Promise<T> {
@@ -44,8 +44,13 @@ const encode = (): Promise<Buffer> => withChannels(async (sender, receiver) => {
   return all;
 });
 
+interface Decoded {
+  readonly count: number;
+  readonly error: unknown;
+}
+
 /** How many records come whole out of those bytes, and what comes then. Each is compared with what was sent. */
-const decode = (parts: readonly Uint8Array[]): Promise<{ count: number; error: unknown }> => withChannels(async (sender, receiver) => {
+const decode = (parts: readonly Uint8Array[]): Promise<Decoded> => withChannels(async (sender, receiver) => {
   const written = sender.write(parts).then(() => sender.shutdown(), () => undefined);
   const reader = new StreamReader(receiver);
   let count = 0;
@@ -54,7 +59,8 @@ const decode = (parts: readonly Uint8Array[]): Promise<{ count: number; error: u
     for (; ; count++) {
       const { name, device, payload } = await reader.next();
       const sent = RECORDS[count];
-      assert.ok(sent !== undefined && name === sent.name && device === sent.device && sent.payload.equals(payload), `record ${count}`);
+      assert.deepEqual([name, device], [sent?.name, sent?.device]);
+      assert.ok(sent?.payload.equals(payload), `record ${count}`);
     }
   } catch (error) {
     receiver.shutdown();
@@ -62,6 +68,10 @@ const decode = (parts: readonly Uint8Array[]): Promise<{ count: number; error: u
     return { count, error };
   }
 });
+
+function ends({ count, error }: Decoded, after: number, by: typeof StreamError | typeof EndOfStream, what: string): void {
+  assert.ok(count === after && error instanceof by, `${what}: ${count} records, then ${String(error)}`);
+}
 
 describe('the records of a stream', { timeout: 80_000 }, () => {
   it('come out as they went in, and end where the connection does', async () => {
@@ -77,20 +87,17 @@ describe('the records of a stream', { timeout: 80_000 }, () => {
       const end = start + HEADER_SIZE + payload.length;
       const { length } = payload;
       const body = [0, 1, length >> 2, length >> 1, length - 2, length - 1].filter((at) => at >= 0 && at < length);
-      const places = [...Array.from({ length: HEADER_SIZE }, (_, at) => at), ...body.map((at) => HEADER_SIZE + at)].map((at) => start + at);
-      for (const at of places) {
-        const what = `record ${index}, ${name}, at ${at - start}`;
-        const cut = await decode([good.subarray(0, at)]);
-        assert.ok(cut.count === index && cut.error instanceof EndOfStream, `${what}, cut: ${cut.count}, ${String(cut.error)}`);
+      for (const at of [...Array.from({ length: HEADER_SIZE }, (_, byte) => byte), ...body.map((byte) => HEADER_SIZE + byte)]) {
+        const what = `${name}, at ${at}`;
+        const place = start + at;
+        ends(await decode([good.subarray(0, place)]), index, EndOfStream, `${what}, cut`);
         // One bit, another one at each place.
-        const changed = await decode([good.subarray(0, at), Uint8Array.of((good[at] ?? 0) ^ 1 << (at & 7)), good.subarray(at + 1, end)]);
-        assert.ok(changed.count === index && changed.error instanceof StreamError, `${what}, changed: ${changed.count}, ${String(changed.error)}`);
+        const byte = Uint8Array.of((good[place] ?? 0) ^ 1 << (at & 7));
+        ends(await decode([good.subarray(0, place), byte, good.subarray(place + 1, end)]), index, StreamError, `${what}, changed`);
       }
-      // Lost, doubled, and with the next one's place.
       const lost = await decode([good.subarray(0, start), good.subarray(end)]);
-      assert.ok(lost.count === index && (lost.error instanceof StreamError || end === good.length), `record ${index} lost: ${String(lost.error)}`);
-      const doubled = await decode([good.subarray(0, end), good.subarray(start, end)]);
-      assert.ok(doubled.count === index + 1 && doubled.error instanceof StreamError, `record ${index} doubled: ${String(doubled.error)}`);
+      ends(lost, index, end === good.length ? EndOfStream : StreamError, `${name} lost`);
+      ends(await decode([good.subarray(0, end), good.subarray(start, end)]), index + 1, StreamError, `${name} doubled`);
       start = end;
     }
     assert.equal(start, good.length);
@@ -101,12 +108,12 @@ describe('the records of a stream', { timeout: 80_000 }, () => {
     const start = PREAMBLE_SIZE + HEADER_SIZE + (RECORDS[0]?.payload.length ?? 0) + HEADER_SIZE;
     for (const size of [1, 4, 16, 64, 4096, 1 << 18]) {
       const [a, b] = [start + size * 2, start + size * 3];
-      const exchanged = Buffer.concat([good.subarray(0, a), good.subarray(b, b + size), good.subarray(a, a + size), good.subarray(b + size)]);
-      if (exchanged.equals(good)) continue;
-      assert.deepEqual(await decode([exchanged]).then(({ count, error }) => [count, error instanceof StreamError]), [1, true], `${size}`);
+      const [before, first, second, after] = [good.subarray(0, a), good.subarray(a, b), good.subarray(b, b + size),
+        good.subarray(b + size)];
+      if (!first.equals(second)) ends(await decode([before, second, first, after]), 1, StreamError, `${size} exchanged`);
       const twice = Buffer.from(good);
       for (const at of [a, b]) twice[at] = (twice[at] ?? 0) ^ 0x80;
-      assert.deepEqual(await decode([twice]).then(({ count, error }) => [count, error instanceof StreamError]), [1, true], `${size}`);
+      ends(await decode([twice]), 1, StreamError, `${size} apart`);
     }
   });
 });

@@ -119,8 +119,8 @@ export function listen(
     if (hopeless !== undefined) return reject(new Error(hopeless));
     let taken = false;
     const server = createServer({ pauseOnConnect: true, noDelay: true }, (socket) => {
-      const fd = taken ? socket.destroy() && undefined : takeSocket(socket);
-      if (fd === undefined) return;
+      const fd = takeSocket(socket);
+      if (taken || fd === undefined) return fd?.close();
       taken = true;
       server.close();
       accept(fd);

@@ -124,9 +124,9 @@ export class StreamChecksum {
 }
 
 /**
- * Poly1305 of all parts, one after the other: 16 bytes. A polynomial over a field of 2^130 - 5 elements, of which any change of one
- * 16-byte block changes the value and two different records have the same one by chance only; several times as fast as CRC-32.
- * Node has it as the tag of a cipher; nothing is encrypted or secret here, so key and nonce are zeros.
+ * Poly1305 of all parts, one after the other: 16 bytes, the value of a polynomial over a field of 2^130 - 5 elements. Records
+ * that differ by accident have the same one with a chance of less than 1 in 2^80; and it is faster than Node's CRC-32. Node has
+ * it as the tag of a cipher; nothing is encrypted or secret here, so key and nonce are zeros.
  */
 function checksum(...parts: readonly Uint8Array[]): Uint8Array {
   const cipher = createCipheriv('chacha20-poly1305', NO_KEY, NO_NONCE, { authTagLength: CHECKSUM_SIZE });
