@@ -20,7 +20,14 @@ export class DmaPort {
   /** What the device is attached to now. */
   space: IovaSpace | undefined;
   /** Logs of this device alone: its DMA logging, and those of the HWPT that it is attached to. */
-  readonly logs = new Set<DirtyLog>();
+  readonly logs = new Set<Pick<DirtyLog, 'mark'>>();
+
+  keepLog(log: Pick<DirtyLog, 'mark'>): () => void {
+    this.logs.add(log);
+    return () => {
+      this.logs.delete(log);
+    };
+  }
 
   /** Throws EFAULT where [iova, iova+length) is not mapped for device reads. */
   read(iova: bigint, length: number): Uint8Array {
