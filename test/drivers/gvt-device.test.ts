@@ -183,6 +183,37 @@ describe('DMA', () => {
     }
   }));
 
+  it('has a timer only while it may write', async () => {
+    const active = new Set<object>();
+    const set = mock.method(globalThis, 'setTimeout', () => {
+      const timer = { unref: () => timer };
+      active.add(timer);
+      return timer;
+    });
+    const clear = mock.method(globalThis, 'clearTimeout', (timer: object) => void active.delete(timer));
+    try {
+      const client = await open();
+      const timers: [string, number][] = [];
+      const note = (what: string): void => void timers.push([what, active.size]);
+      note('no program');
+      await program(client, 0, PAGE);
+      note('running');
+      for (const name of ['PRE_COPY', 'PRE_COPY_P2P', 'STOP_COPY', 'STOP', 'RUNNING_P2P', 'RUNNING'] as const) {
+        await go(client, abi[`VFIO_DEVICE_STATE_${name}`]);
+        note(name);
+      }
+      await client.close();
+      note('closed');
+      assert.deepEqual(timers, [
+        ['no program', 0], ['running', 1], ['PRE_COPY', 1], ['PRE_COPY_P2P', 0], ['STOP_COPY', 0], ['STOP', 0], ['RUNNING_P2P', 0],
+        ['RUNNING', 1], ['closed', 0],
+      ]);
+    } finally {
+      set.mock.restore();
+      clear.mock.restore();
+    }
+  });
+
   it('that meets memory which is not mapped counts errors and goes on', inLab(async (client) => {
     await program(client, 15 * PAGE, 2 * PAGE);
     pass(30);
