@@ -1,7 +1,7 @@
 /** `mdevsim vmm`: a VMM that behaves to the driver and to a management client as QEMU does. */
 import { startVmm } from '../client/main.js';
 import type { VmmOptions } from '../client/main.js';
-import { CliError, describe } from './errors.js';
+import { CliError, describe, EXIT_USAGE } from './errors.js';
 import type { VmmRequest } from './vmm-options.js';
 
 /** With --lab: this process becomes `mdevsim vmm` without it, as `mdevsim run` would start it. */
@@ -22,6 +22,9 @@ function logger(verbose: boolean): VmmOptions['log'] {
 }
 
 export async function vmm(request: VmmRequest): Promise<void> {
+  if (request.rfcOrder !== undefined && request.protocol === 'v2') {
+    throw new CliError("--rfc-order is for the RFC's protocols, not for v2: see --protocol", EXIT_USAGE);
+  }
   if (request.lab !== undefined) await runInLab(request.lab, request.slots);
   // Whoever reads our output may go: that is no reason to end.
   process.stdout.on('error', () => undefined);

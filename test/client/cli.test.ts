@@ -1,7 +1,7 @@
 /** `mdevsim vmm` and `mdevsim qmp` as a user calls them. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { parseDevice, parsePrepareEvents, parseQmp, parseRam, parseStep } from '../../src/cli/vmm-options.js';
+import { parseDevice, parsePrepareEvents, parseProtocol, parseQmp, parseRam, parseRfcOrder, parseStep } from '../../src/cli/vmm-options.js';
 import { CliError } from '../../src/cli/errors.js';
 import { parseArguments } from '../../src/cli/qmp.js';
 import { asRoot, mdevsim, Server } from '../cli/mdevsim.js';
@@ -40,6 +40,11 @@ describe('options of mdevsim vmm', () => {
       () => parsePrepareEvents('some')]) assert.throws(bad, CliError);
   });
 
+  it('--protocol and --rfc-order take what they name', () => {
+    assert.deepEqual([parseProtocol('rfc-v3'), parseRfcOrder('ram-first')], ['rfc-v3', 'ram-first']);
+    for (const bad of [() => parseProtocol('v1'), () => parseRfcOrder('first')]) assert.throws(bad, CliError);
+  });
+
   it('arguments of mdevsim qmp are JSON or words', () => {
     assert.equal(parseArguments([]), undefined);
     assert.deepEqual(parseArguments(['{"a": [1]}']), { a: [1] });
@@ -55,6 +60,8 @@ describe('mdevsim vmm', { timeout: 80_000, ...asRoot }, () => {
       [['--device', `${UUID}`], 1, `mdevsim: vfio /sys/bus/mdev/devices/${UUID}: no such host device: No such file or directory`],
       [['--lab', '/nonexistent'], 1, 'mdevsim: /nonexistent is not a mounted lab'],
       [['--ram', '5'.repeat(20)], 2, /--ram must be a size such as 64M/],
+      [['--protocol', 'v1'], 2, /--protocol is one of v2, rfc, rfc-v2, rfc-v3, not 'v1'/],
+      [['--rfc-order', 'ram-first'], 2, /--rfc-order is for the RFC's protocols, not for v2/],
       [['--qmp', 'unix:/nonexistent/qmp'], 1, 'mdevsim: Failed to bind socket to /nonexistent/qmp: No such file or directory'],
       [['--incoming', 'bogus:1'], 1, 'mdevsim: unknown migration protocol: bogus:1'],
       [['--incoming', 'unix:/nonexistent/sock'], 1, 'mdevsim: Failed to bind socket to /nonexistent/sock: No such file or directory'],
