@@ -42,7 +42,8 @@ export function defineVgpuSuite(title: string, suite: VgpuSuite): void {
       await until(20, 'the target to have everything', async () =>
         ((await paused.vm.qmp.execute('query-status')).status === 'paused' ? true : undefined));
       await paused.assertMemory(rounds);
-      assert.equal(vgpus.lab.state(SOURCE), 'STOP');
+      // QEMU says completed before it cleans up.
+      await until(10, 'the source to be stopped', () => (vgpus.lab.state(SOURCE) === 'STOP' ? true : undefined));
       assert.equal(source.dma.rounds, rounds, 'a stopped device does no DMA');
       await paused.vm.qmp.execute('cont');
       await paused.dmaGoesOn();
