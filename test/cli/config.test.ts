@@ -100,6 +100,32 @@ describe('--config', asRoot, () => {
     assert.equal(mdevsim(['list', '--as-config', '--lab', again.dir]).stdout, text);
   });
 
+  it('list --as-config has a matrix with its guests, and the masks as they are by now', async () => {
+    const config = file('matrix.yaml', `drivers:
+  - name: vfio_ap
+    options: { adapters: [{ id: 5, type: CEX7P }, 6, 7], domains: [4, 0xab], apmask: "-5,-6", series: v1 }
+devices:
+  - { type: vfio_ap-passthrough, uuid: ${UUID}, policy: observe, attributes: { assign_adapter: 5, assign_domain: 4, migratable: 1 } }
+  - type: vfio_ap-passthrough
+    uuid: ${UUID.replace(/1$/, '2')}
+    attributes: { ap_config: "0x02,0x08,0", migration_block: 1 }
+    faults: { delay: { STOP_COPY: 10 } }
+`);
+    await using server = await Server.start(['--config', config]);
+    const listed = (lab: Server): string => mdevsim(['list', '--as-config', '--lab', lab.dir]).stdout;
+    assert.match(listed(server), /apmask: -5,-6\n {6}series: v1\ndevices:/);
+    const { status } = shell(`cd "$1/sys" && echo -7 > bus/ap/apmask && cd bus/mdev/devices/${UUID} && echo 7 > assign_adapter`, ['sh'], [server.dir]);
+    assert.equal(status, 0);
+    const text = listed(server);
+    assert.match(text, /apmask: "0xf8f{62}"\n/);
+    assert.match(text, /policy: observe\n[^]*ap_config: 0x050{62},[^]*migratable: 1\n[^]*delay:\n {8}STOP_COPY: 10\n[^]*migration_block: 1\n/);
+    await using again = await Server.start(['--config', file('matrix-again.yaml', text)]);
+    assert.equal(listed(again), text);
+    const matrixOf = (lab: Server): string => shell(`cat "$1"/sys/bus/mdev/devices/*/matrix`, ['sh'], [lab.dir]).stdout;
+    assert.equal(matrixOf(again), '05.0004\n07.0004\n06.0004\n');
+    assert.equal(matrixOf(again), matrixOf(server));
+  });
+
   it('the command line adds devices and overrules', async () => {
     const config = file('small.yaml', 'policy: track\ndevices:\n  - type: mtty-1\n');
     await using server = await Server.start(['--config', config, '--mdev', 'mtty-2', '--blocker', 'observe']);

@@ -6,9 +6,10 @@
  * features and attributes where these differ from what a new device has. What a client does at the moment (an open device, a
  * running migration) is no part of it.
  */
-import { readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs';
-import { basename, join } from 'node:path';
+import { closeSync, openSync, readdirSync, readlinkSync, readSync, statSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
 import { DEFAULT_PROTOCOL } from '../../drivers/gvt/protocols.js';
+import { ALL_BITS, parseHexMask, parseMaskChange } from '../../drivers/vfio-ap/ap-mask.js';
 import { SETTINGS_FILE } from '../settings-file.js';
 import type { LabSettings } from '../settings-file.js';
 import { ALL_MIGRATION_FEATURES, migrationFeatureWords } from '../../vfio/migration-features.js';
@@ -19,7 +20,18 @@ export interface LabFileData extends Entry {
   readonly devices: readonly Entry[];
 }
 
-const read = (path: string): string => readFileSync(path, 'utf8').replace(/\n$/, '');
+/** More than any file of a lab has, bytes. */
+const buffer = new Uint8Array(1 << 20);
+
+/** In as few requests as there can be: a large lab has many files. */
+function read(path: string): string {
+  const fd = openSync(path, 'r');
+  try {
+    return new TextDecoder().decode(buffer.subarray(0, readSync(fd, buffer, 0, buffer.length, 0))).replace(/\n$/, '');
+  } finally {
+    closeSync(fd);
+  }
+}
 
 function readIfThere(path: string): string | undefined {
   try {
@@ -88,7 +100,8 @@ function protocolByDefault({ drivers }: LabSettings, driver: string): unknown {
 }
 
 function deviceOf(lab: string, settings: LabSettings, uuid: string): { readonly group: number; readonly entry: Entry } {
-  const dir = join(lab, 'sys/bus/mdev/devices', uuid);
+  // Not through the link: following it is one more request for each file.
+  const dir = join(lab, 'sys/bus/mdev/devices', readlinkSync(join(lab, 'sys/bus/mdev/devices', uuid)));
   const knobs = join(lab, 'sys/kernel/debug/mdevsim', uuid);
   const type = basename(readlinkSync(join(dir, 'mdev_type')));
   const policy = readIfThere(join(knobs, 'blocker'));
@@ -97,7 +110,7 @@ function deviceOf(lab: string, settings: LabSettings, uuid: string): { readonly 
   const driver = basename(readlinkSync(join(dir, 'driver/module')));
   const usual = featuresByDefault(settings, driver, type);
   const entry = {
-    type, uuid, parent: readlinkSync(dir).split('/').at(-2) ?? '',
+    type, uuid, parent: basename(dirname(dir)),
     ...(policy === undefined || policy === settings.policy ? {} : { policy }),
     ...(features === undefined || features === usual ? {} : { features: features.split(' ') }),
     ...(protocol === undefined || protocol === protocolByDefault(settings, driver) ? {} : { protocol }),
@@ -107,6 +120,23 @@ function deviceOf(lab: string, settings: LabSettings, uuid: string): { readonly 
   return { group: Number(basename(readlinkSync(join(dir, 'iommu_group')))), entry };
 }
 
+const MASKS = ['apmask', 'aqmask'] as const;
+
+/** Options are as they were given; two of them are files of the machine, too, which may say something else by now. */
+function driversOf(lab: string, { drivers }: LabSettings): LabSettings['drivers'] {
+  return drivers.map((driver) => {
+    if (driver.name !== 'vfio_ap') return driver;
+    const options = { ...driver.options };
+    for (const name of MASKS) {
+      const said = options[name];
+      const now = read(join(lab, 'sys/bus/ap', name));
+      const given = typeof said === 'string' ? parseMaskChange(said, ALL_BITS) : ALL_BITS;
+      if (parseHexMask(now) !== given) options[name] = now;
+    }
+    return { ...driver, ...unlessEmpty('options', options) };
+  });
+}
+
 /** `lab`: where it is mounted. Throws Node's errors. */
 export function labFileOf(lab: string): LabFileData {
   const settings = JSON.parse(read(join(lab, SETTINGS_FILE))) as LabSettings;
@@ -114,5 +144,5 @@ export function labFileOf(lab: string): LabFileData {
     // A device may go while we look.
     try { return [deviceOf(lab, settings, uuid)]; } catch { return []; }
   });
-  return { ...settings, devices: devices.sort((a, b) => a.group - b.group).map(({ entry }) => entry) };
+  return { ...settings, drivers: driversOf(lab, settings), devices: devices.sort((a, b) => a.group - b.group).map(({ entry }) => entry) };
 }
