@@ -156,6 +156,7 @@ export class DeviceMigration implements VfioMigration, MigrationSide {
       return new VfioError(`${failed} Recover state is ERROR. Resetting device: ${reason}`, errno);
     }
     const error = new VfioError(`${failed} Setting device in recover state ${stateName(recover)}: ${reason}`, errno);
+    this.#observer.preparing(this.#state, recover);
     try {
       this.#request(recover);
     } catch (second) {

@@ -1,0 +1,120 @@
+/** Ways to start `mdevsim vmm`: with README's few lines, with options that QMP shows, with sockets that it inherits. */
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { createConnection, createServer } from 'node:net';
+import type { Socket } from 'node:net';
+import { join } from 'node:path';
+import { describe, it } from 'node:test';
+import { MDEVSIM } from '../cli/mdevsim.js';
+import { Child, ROOT } from '../e2e/child.js';
+import { until, within } from '../e2e/deadline.js';
+import { connectMonitor } from '../e2e/monitor.js';
+import { Bench, quickly, running, SOURCE, TARGET } from './pair.js';
+
+/** README's TypeScript with that word in it, for a lab in another place. */
+function readmeProgram(word: string, lab: string): string {
+  const blocks = [...readFileSync(join(ROOT, 'README.md'), 'utf8').matchAll(/^```ts\n([^]*?)^```$/gm)].map(([, block]) => block ?? '');
+  const block = blocks.find((one) => one.includes(word));
+  assert.ok(block, `README has no program with ${word}`);
+  return block.replace("'mdevsim'", `'${join(ROOT, 'src/index.js')}'`).replace("'/tmp/lab'", `'${lab}'`);
+}
+
+/** Runs it, with a directory for its lab; resolves with what it printed. */
+async function play(bench: Bench, word: string, meanwhile: (lab: string) => Promise<void> = () => Promise.resolve()): Promise<string> {
+  const lab = join(bench.scratch, 'lab');
+  mkdirSync(lab);
+  const file = join(bench.scratch, 'program.mts');
+  writeFileSync(file, readmeProgram(word, lab));
+  const child = new Child('README', [process.execPath, '--import', 'tsx', file]);
+  try {
+    await meanwhile(lab);
+    assert.equal(await within(60, 'README to end', child.ended, () => child.output), 0, child.output);
+    return child.output;
+  } finally {
+    child.kill();
+  }
+}
+
+/** Both ends of a connection; nobody reads from them here. */
+async function socketPair(path: string): Promise<[Socket, Socket]> {
+  const server = createServer({ pauseOnConnect: true });
+  const accepted = new Promise<Socket>((resolve) => server.once('connection', resolve));
+  await new Promise<void>((resolve) => server.listen(path, resolve));
+  const made = createConnection({ path }).pause();
+  const pair: [Socket, Socket] = [made, await accepted];
+  server.close();
+  return pair;
+}
+
+describe('starting mdevsim vmm', { timeout: 85_000 }, () => {
+  it("README's program with two VMMs prints what it says", () => Bench.with({}, async (bench) => {
+    const said = /\/\/ (\{ transferred.*)/.exec(readFileSync(join(ROOT, 'README.md'), 'utf8'))?.[1];
+    assert.ok(said);
+    assert.equal((await play(bench, 'Vmm.start')).trim(), said);
+  }));
+
+  it("README's program with a lab ends when somebody blocks", () => Bench.with({}, async (bench) => {
+    await play(bench, "lab.next('block'", async (lab) => {
+      // In another process: the lab's own must never wait for its mount.
+      const block = 'until echo 1 > "$(echo "$1"/sys/bus/mdev/devices/*/migration_block)"; do sleep 0.1; done';
+      await until(30, 'the block', async () => {
+        const shell = new Child('sh', ['sh', '-c', block, 'sh', lab]);
+        return (await within(30, 'the write', shell.ended)) === 0 ? true : undefined;
+      });
+    });
+  }));
+
+  it('--ram, --name and -S show', () => Bench.with({}, async (bench) => {
+    const vmm = await bench.vmm({ devices: [`${SOURCE},id=vf0`], args: ['--ram', '8M', '--name', 'the name', '-S'] });
+    assert.deepEqual(await vmm.qmp.executeAny('query-name'), { name: 'the name' });
+    assert.equal(await running(vmm), 'prelaunch');
+    assert.equal(bench.source.migrationState, 'RUNNING');
+    await vmm.qmp.execute('cont');
+    assert.equal(await running(vmm), 'running');
+    const target = await bench.vmm({ devices: [`${TARGET},id=vf0`], incoming: true, args: ['--ram', '8M'] });
+    await quickly(vmm);
+    await vmm.qmp.execute('migrate', { uri: target.uri });
+    assert.equal((await vmm.migrated()).ram?.['total'], 8 << 20);
+
+    // Another size is another machine.
+    await vmm.end();
+    await bench.recreate(SOURCE);
+    const other = await bench.vmm({ devices: [`${SOURCE},id=vf0`], incoming: true, args: ['--ram', '4M'] });
+    await quickly(target);
+    const after = target.qmp.events.length;
+    await target.qmp.execute('migrate', { uri: other.uri });
+    await target.qmp.status(['failed'], after);
+    assert.match((await target.qmp.execute('query-migrate'))['error-desc'] ?? '', /Size mismatch: mdevsim\.ram: 0x800000 != 0x400000/);
+    assert.equal(await other.ended, 1);
+    assert.equal(await running(target), 'running');
+  }));
+
+  it('fd: takes a socket that it has inherited', () => Bench.with({}, async (bench) => {
+    const pair = await socketPair(join(bench.scratch, 'pair'));
+    const children: ChildProcess[] = [];
+    const start = async (name: string, uuid: string, socket: Socket, args: readonly string[]) => {
+      const path = join(bench.scratch, name);
+      const argv = [...MDEVSIM, 'vmm', '--lab', bench.lab.dir, '--device', `${uuid},id=vf0`, '--qmp', `unix:${path}`, ...args];
+      const child = spawn(argv[0] ?? '', argv.slice(1), { stdio: ['ignore', 'pipe', 'pipe', socket] });
+      children.push(child);
+      let output = '';
+      child.stderr?.on('data', (data: Buffer) => { output += data.toString(); });
+      socket.destroy();
+      return connectMonitor(path, { get running() { return child.exitCode === null; }, get output() { return output; } });
+    };
+    try {
+      const [source, target] = await Promise.all([
+        start('source', SOURCE, pair[0], []), start('target', TARGET, pair[1], ['--incoming', 'fd:3']),
+      ]);
+      await source.execute('migrate-set-capabilities', { capabilities: [{ capability: 'events', state: true }] });
+      await source.execute('migrate', { uri: 'fd:3' });
+      const { data } = await source.status(['completed', 'failed']);
+      assert.equal(data['status'], 'completed');
+      assert.equal((await target.execute('query-status')).status, 'running');
+    } finally {
+      for (const child of children) child.kill('SIGKILL');
+    }
+  }));
+});
