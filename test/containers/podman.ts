@@ -19,6 +19,9 @@ const LEFT_OUT = [
   'outside', 'var/cache/apt/archives/*.deb', 'var/cache/apt/*.bin', 'var/lib/apt/lists/*', 'usr/share/doc', 'usr/share/man',
 ];
 
+/** What timeout(1) returns when it was needed. */
+const KILLED = 124;
+
 export interface Output {
   readonly status: number | null;
   /** Both streams, as they came. */
@@ -46,8 +49,11 @@ function removeStale(): void {
 export class Podman {
   readonly directory: string;
   readonly #env: NodeJS.ProcessEnv;
+  /** Somebody else's podman was here before: the control groups that it left stay. */
+  readonly #cgroups: boolean;
 
   private constructor(driver: string) {
+    this.#cgroups = sh('find /sys/fs/cgroup -name libpod_parent | grep -q .').status === 0;
     mkdirSync(BUILD, { recursive: true });
     removeStale();
     this.directory = mkdtempSync(join(BUILD, PREFIX));
@@ -66,15 +72,16 @@ export class Podman {
   }
 
   /** Podman with a storage in which `base`, a root directory, is the image `localhost/base`, and containers of it run. */
-  static create(base: string): Podman | { readonly missing: string } {
+  static create(base: string, limit: number): Podman | { readonly missing: string } {
     let reason = '';
     for (const driver of ['overlay', 'vfs']) {
       const podman = new Podman(driver);
       const without = LEFT_OUT.map((path) => `--exclude='./${path}'`).join(' ');
       const tree = `tar -C '${base}' ${without} -c .`;
-      const { status, output } = podman.sh(`${tree} | podman import - localhost/base && podman run --rm base true`, 180);
+      const { status, output } = podman.sh(`${tree} | podman import - localhost/base && podman run --rm base true`, limit);
       if (status === 0) return podman;
       podman.close();
+      if (status === KILLED) return { missing: `importing the base took longer than ${limit} s` };
       reason = output.trim().split('\n').at(-1) ?? '';
     }
     return { missing: `podman runs no container here: ${reason}` };
@@ -98,8 +105,7 @@ export class Podman {
   close(): void {
     this.sh('podman pod rm --all --force --time 0; podman rm --all --force --time 0; podman rmi --all --force', 120);
     this.sh(`awk -v dir='${this.directory}/' 'index($5, dir) == 1 { print $5 }' /proc/self/mountinfo | tac | xargs -r umount -l`);
-    // Those that hold something still are not ours.
-    this.sh('rmdir /sys/fs/cgroup{,/*}/libpod_parent 2>/dev/null');
+    if (!this.#cgroups) this.sh("find /sys/fs/cgroup -depth -type d -path '*/libpod_parent*' -exec rmdir {} + 2>/dev/null");
     rmSync(this.directory, { recursive: true, force: true });
   }
 }
