@@ -4,22 +4,12 @@ import { test } from 'node:test';
 import { VFIO_PCI_BAR0_REGION_INDEX, VFIO_PCI_BAR2_REGION_INDEX, VFIO_PCI_CONFIG_REGION_INDEX } from '../../src/abi/vfio.js';
 import { LAB_REGISTERS } from '../../src/drivers/gvt/layout.js';
 import { mayFollow } from '../../src/vfio/migration-v1-states.js';
+import { numbers } from '../fakes/numbers.js';
 import { u32, u64, V1Client } from './vgpu-client.js';
 
 const OPERATIONS = 1500;
 const SEEDS = [1, 2, 3, 4, 5];
 const INTERESTING = [0, 1, 2, 3, 4, 6, 7, 8, 24, 32, 4095, 4096, 4100, 65_536, 0x7fff_ffff, 0xffff_ffff];
-
-/** xorshift32; the same numbers for the same seed. */
-function numbers(seed: number): (below: number) => number {
-  let x = seed * 0x9e37_79b9 >>> 0;
-  return (below) => {
-    x ^= x << 13;
-    x ^= x >>> 17;
-    x ^= x << 5;
-    return (x >>> 0) % below;
-  };
-}
 
 for (const seed of SEEDS) {
   test(`seed ${seed}`, async () => {
