@@ -19,6 +19,12 @@ const LEFT_OUT = [
   'outside', 'var/cache/apt/archives/*.deb', 'var/cache/apt/*.bin', 'var/lib/apt/lists/*', 'usr/share/doc', 'usr/share/man',
 ];
 
+/** What a machine must be able to do, in a container of the base, beyond running one. */
+const PROBES: readonly (readonly [string, string])[] = [
+  ['--device /dev/fuse --cap-add SYS_ADMIN base sh -c "mount -t tmpfs tmpfs /mnt && : <> /dev/fuse"', 'SYS_ADMIN has no effect'],
+  ['--volume /dev/fuse:/dev/fuse base sh -c "! (: <> /dev/fuse) 2>/dev/null"', 'the device rules of containers are not enforced'],
+];
+
 /** What timeout(1) returns when it was needed. */
 const KILLED = 124;
 
@@ -79,7 +85,12 @@ export class Podman {
       const without = LEFT_OUT.map((path) => `--exclude='./${path}'`).join(' ');
       const tree = `tar -C '${base}' ${without} -c .`;
       const { status, output } = podman.sh(`${tree} | podman import - localhost/base && podman run --rm base true`, limit);
-      if (status === 0) return podman;
+      if (status === 0) {
+        const failed = PROBES.find(([command]) => podman.sh(`podman run --rm ${command}`).status !== 0);
+        if (failed === undefined) return podman;
+        podman.close();
+        return { missing: `in containers of podman, ${failed[1]}` };
+      }
       podman.close();
       if (status === KILLED) return { missing: `importing the base took longer than ${limit} s` };
       reason = output.trim().split('\n').at(-1) ?? '';
