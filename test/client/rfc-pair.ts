@@ -15,9 +15,9 @@ export const lab = (protocol: Version, options: LabOptions = {}): LabOptions => 
   drivers: [{ name: 'gvt', options: { protocol } }], ...options,
 });
 
-/** Where the device writes, and how much. */
-const AT = 1 << 20;
-const LENGTH = 64 << 10;
+/** Where the first device writes, and how much. */
+export const AT = 1 << 20;
+export const LENGTH = 64 << 10;
 /** ms between two rounds. */
 const PAUSE = 2;
 
@@ -32,14 +32,15 @@ export async function moreRounds(bench: Bench, uuid: string, count = 2): Promise
 }
 
 /** Sequence numbers in the cells of the range that the device writes, in the VMM's memory. */
-export async function cells(bench: Bench, vmm: Vmm): Promise<Set<number>> {
+export async function cells(bench: Bench, vmm: Vmm, from = AT): Promise<Set<number>> {
   const filename = join(bench.scratch, 'memory');
-  await vmm.qmp.execute('pmemsave', { val: AT, size: LENGTH, filename });
+  await vmm.qmp.execute('pmemsave', { val: from, size: LENGTH, filename });
   const memory = readFileSync(filename);
   const found = new Set<number>();
   for (let at = 0; at < LENGTH; at += 16) found.add(memory[at] === 0 ? 0 : Number(memory.readBigUInt64LE(at + 8)));
   return found;
 }
 
-export const program = (bench: Bench): Promise<void> => bench.source.fault('dma', `${AT} ${LENGTH} ${PAUSE}`);
+export const program = (bench: Bench, uuid = SOURCE, from = AT): Promise<void> =>
+  bench.device(uuid).fault('dma', `${from} ${LENGTH} ${PAUSE}`);
 export const goOn = (vmm: Vmm): Promise<unknown> => vmm.qmp.execute('x-mdevsim-continue', {});

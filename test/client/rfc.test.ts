@@ -5,7 +5,7 @@ import { VFIO_PCI_DEVICE_STATE_REGION_INDEX } from '../../src/abi/vfio-rfc.js';
 import { onTrace } from '../../src/trace/trace.js';
 import { regionOffset } from '../../src/vfio/pci-regions.js';
 import { Bench, DEVICE, quickly, running, SOURCE, story, TARGET } from './pair.js';
-import { cells, lab, moreRounds, program, rounds, VERSIONS } from './rfc-pair.js';
+import { AT, cells, lab, LENGTH, moreRounds, program, rounds, VERSIONS } from './rfc-pair.js';
 import type { Version } from './rfc-pair.js';
 
 const REGION = Number(regionOffset(VFIO_PCI_DEVICE_STATE_REGION_INDEX));
@@ -95,4 +95,25 @@ describe('migration by the RFC', { timeout: 85_000 }, () => {
     assert.equal(await running(target), 'paused');
     assert.deepEqual(await cells(bench, target), new Set([last]));
   }));
+
+  it('moves two devices of one container', () => {
+    const more = { source: '33333333-3333-4333-8333-333333333333', target: '44444444-4444-4444-8444-444444444444' };
+    const devices = [SOURCE, TARGET, more.source, more.target].map((uuid) => ({ type: 'i915-GVTg_V5_8', uuid }));
+    return Bench.with(lab('rfc-v3', { devices }), async (bench) => {
+      const args = ['--protocol', 'rfc-v3'];
+      const source = await bench.vmm({ devices: [SOURCE, more.source], args });
+      const target = await bench.vmm({ devices: [TARGET, more.target], incoming: true, args: [...args, '-S'] });
+      await quickly(source);
+      await program(bench);
+      await program(bench, more.source, AT + LENGTH);
+      for (const uuid of [SOURCE, more.source]) await moreRounds(bench, uuid);
+      await source.qmp.execute('migrate', { uri: target.uri });
+      await source.migrated();
+      await target.qmp.status(['completed']);
+      assert.deepEqual(await cells(bench, target), new Set([await rounds(bench, SOURCE)]));
+      assert.deepEqual(await cells(bench, target, AT + LENGTH), new Set([await rounds(bench, more.source)]));
+      await target.qmp.execute('cont');
+      for (const uuid of [TARGET, more.target]) await moreRounds(bench, uuid);
+    });
+  });
 });
