@@ -42,11 +42,17 @@ export function plan(file: string, limit?: number): Plan {
   };
 }
 
-/** Files to run: all that match one of the filters (part of the path), without opt-in ones that were not asked for. */
+const optionOf = (file: string): string | undefined => Object.entries(OPT_IN).find(([folder]) => file.startsWith(folder))?.[1];
+
+/**
+ * Files to run: all that match one of the filters (part of the path), without opt-in ones that were not asked for. These come last:
+ * they depend most on the machine and the network, and must not take the time of the others.
+ */
 export function choose(files: readonly string[], filters: readonly string[], options: ReadonlySet<string>): Plan[] {
   return files
     .filter((file) => filters.length === 0 || filters.some((filter) => file.includes(filter)))
-    .filter((file) => Object.entries(OPT_IN).every(([folder, option]) => !file.startsWith(folder) || options.has(option)))
-    .sort()
-    .map((file) => plan(file));
+    .map((file) => ({ file, option: optionOf(file) }))
+    .filter(({ option }) => option === undefined || options.has(option))
+    .sort((a, b) => Number(a.option !== undefined) - Number(b.option !== undefined) || (a.file < b.file ? -1 : 1))
+    .map(({ file }) => plan(file));
 }

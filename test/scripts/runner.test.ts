@@ -172,6 +172,12 @@ describe('the plan', () => {
     assert.equal(choose(files, ['next'], new Set(['--qemu-next'])).length, 1);
   });
 
+  it('runs files by name, opt-in ones last', () => {
+    const files = ['test/containers/x.test.ts', 'test/mount/x.test.ts', 'test/e2e/x.test.ts'];
+    const order = ['test/e2e/x.test.ts', 'test/mount/x.test.ts', 'test/containers/x.test.ts'];
+    assert.deepEqual(choose(files, [], new Set(['--containers'])).map(({ file }) => file), order);
+  });
+
   it('runs only pure folders in parallel and repeats only what uses mounts and programs', () => {
     assert.deepEqual([plan('test/abi/x.test.ts').parallel, plan('test/mount/x.test.ts').parallel], [true, false]);
     const repeated = (file: string): boolean => plan(file).retry;
