@@ -23,6 +23,7 @@ describe('migration by the RFC that fails', { timeout: 85_000 }, () => {
       await assert.rejects(reasons(v2017, { 'enable-migration': 'on' }), { message: new RegExp(lacking) });
       // The first version goes by the index, where the others have it too: there is no way to tell.
       assert.equal(await reasons(v1), undefined);
+      assert.equal(await reasons(v1, { iommufd: 'i0' }), undefined);
       assert.equal(await reasons(v2018), undefined);
       assert.deepEqual(await reasons(v2018, { 'enable-migration': 'off' }), [`${SOURCE}: Migration is disabled for VFIO device`]);
       assert.deepEqual(await reasons(v2018, { iommufd: 'i0' }),
