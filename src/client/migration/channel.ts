@@ -12,7 +12,7 @@ import { strerror } from '../../sys/strerror.js';
 import { Readiness } from '../../sys/watch.js';
 
 /** Bytes that may be under way, where the machine allows so many: few enough to stay near the CPUs. */
-const SEND_BUFFER = 512 << 10;
+const SEND_BUFFER = 1 << 20;
 /** Bytes moved without a wait, after which everybody else has a turn. */
 const TURN = 4 << 20;
 

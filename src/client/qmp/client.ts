@@ -90,6 +90,8 @@ interface Message extends Partial<QmpEvent> {
 
 /** ms, for a reply or an event. */
 const PATIENCE = 20_000;
+/** Events that an error lists. */
+const SHOWN = 30;
 
 export class QmpClient {
   /** All events since the connection, in order. */
@@ -197,7 +199,8 @@ export class QmpClient {
   }
 
   #seen(): string {
-    return `events: ${this.events.map(({ event, data }) => `${event} ${JSON.stringify(data)}`).join(', ') || 'none'}`;
+    const last = this.events.slice(-SHOWN).map(({ event, data }) => `${event} ${JSON.stringify(data)}`);
+    return `${this.events.length > SHOWN ? 'last ' : ''}events: ${last.join(', ') || 'none'}`;
   }
 
   #receive(data: string): void {
