@@ -1,11 +1,12 @@
 /** Parsing of option values. Pure; wrong input throws CliError with one sentence. */
+import { KERNEL_PROFILES } from '../abi/kernel-profile.js';
+import type { KernelVersion } from '../abi/kernel-profile.js';
 import { migrationFeatureWords, parseMigrationFeatures } from '../vfio/migration-features.js';
 import { CliError, EXIT_USAGE } from './errors.js';
 
 export const POLICIES = ['observe', 'track', 'notify', 'enforce'] as const;
 export type PolicyName = (typeof POLICIES)[number];
-export const KERNELS = ['6.12', '7.2'] as const;
-export type KernelName = (typeof KERNELS)[number];
+export const KERNELS = Object.keys(KERNEL_PROFILES) as readonly KernelVersion[];
 
 export interface DriverRequest {
   readonly name: string;
@@ -100,7 +101,7 @@ export interface LabRequest {
   readonly driver: readonly DriverRequest[];
   readonly mdev: readonly MdevRequest[];
   readonly blocker?: PolicyName;
-  readonly kernel?: KernelName;
+  readonly kernel?: KernelVersion;
   readonly trace?: string;
   readonly xattrs?: boolean;
 }

@@ -1,8 +1,10 @@
 /** The command line. Actions are imported when they run: starting must be fast, and `run` must not open anything early. */
 import { Command, CommanderError } from 'commander';
+import { DEFAULT_KERNEL } from '../abi/kernel-profile.js';
+import type { KernelVersion } from '../abi/kernel-profile.js';
 import { CliError, EXIT_USAGE } from './errors.js';
 import { many, value } from './option-value.js';
-import type { DriverRequest, KernelName, LabRequest, MdevRequest, PolicyName } from './options.js';
+import type { DriverRequest, LabRequest, MdevRequest, PolicyName } from './options.js';
 import { KERNELS, parseDriver, parseKernel, parseMdev, parsePolicy, parseSlots, POLICIES } from './options.js';
 import { DEFAULT_SLOTS } from './run/slot-numbers.js';
 import { declareVmm } from './vmm-command.js';
@@ -13,7 +15,7 @@ interface LabOptions {
   driver?: DriverRequest[];
   mdev?: MdevRequest[];
   blocker?: PolicyName;
-  kernel?: KernelName;
+  kernel?: KernelVersion;
   trace?: string;
   xattrs?: boolean;
 }
@@ -29,7 +31,7 @@ function labOptions(command: Command): Command {
     )
     .option('--mdev <type[,uuid=UUID][,parent=PARENT]>', 'create an mdev (repeatable)', many(parseMdev))
     .option('--blocker <policy>', `when migration_block is refused: ${POLICIES.join(', ')} (default: track)`, value(parsePolicy))
-    .option('--kernel <version>', `behave as this kernel where kernels differ: ${KERNELS.join(', ')} (default: ${KERNELS[0]})`,
+    .option('--kernel <version>', `behave as this kernel where kernels differ: ${KERNELS.join(', ')} (default: ${DEFAULT_KERNEL})`,
       value(parseKernel))
     .option('--trace <categories>', 'print trace events on stderr: all, or names with commas between (also MDEVSIM_TRACE)')
     .option('--xattrs', 'files can have extended attributes, as in the kernel; makes each "echo >" one request longer');
