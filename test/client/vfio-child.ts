@@ -4,6 +4,7 @@
  * answer come along.
  */
 import { createInterface } from 'node:readline';
+import { PCI_CAP_ID_MSI, PCI_MSI_FLAGS, PCI_MSI_FLAGS_ENABLE } from '../../src/abi/pci.js';
 import { MainLoop } from '../../src/client/main-loop.js';
 import { VfioDevices } from '../../src/client/vfio/devices.js';
 import { DeviceMigration } from '../../src/client/vfio/migration.js';
@@ -63,9 +64,9 @@ export const ACTIONS = {
   set: (state: number, recover: number) => migration().setState(state, recover),
   dataSize: () => Number(migration().dataSize()),
   precopyInfo: () => Object.values(migration().precopyInfo()).map(Number),
-  read: async (size: number) => {
+  read: (size: number) => {
     const buffer = new Uint8Array(size);
-    return Buffer.from(buffer.subarray(0, await migration().read(buffer))).toString('hex');
+    return Buffer.from(buffer.subarray(0, migration().read(buffer))).toString('hex');
   },
   write: (id: string, hex: string) => migration(id).write(Buffer.from(hex, 'hex')),
   closeData: (id?: string) => migration(id).closeData(),
@@ -85,6 +86,16 @@ export const ACTIONS = {
   report: () => load?.report,
   outb: (register: number, value: number) => device().writeBar(0, register, Uint8Array.of(value)),
   inb: (register: number) => device().readBar(0, register, 1)[0],
+  poke: (offset: number, hex: string) => device().writeBar(0, offset, Buffer.from(hex, 'hex')),
+  /** As a guest's driver: flags of the capability. */
+  msi: (on: boolean, id?: string) => {
+    const { config } = device(id);
+    const at = config.capability(PCI_CAP_ID_MSI);
+    if (at === undefined) throw new Error('no MSI');
+    const flags = config.get(at + PCI_MSI_FLAGS, 2);
+    device(id).writeConfig(at + PCI_MSI_FLAGS, on ? flags | PCI_MSI_FLAGS_ENABLE : flags & ~PCI_MSI_FLAGS_ENABLE, 2);
+  },
+  msiEnabled: (id?: string) => device(id).config.msiEnabled,
   interrupts: () => {
     let count = 0;
     device().onInterrupt = () => happened.push(`interrupt ${++count}`);

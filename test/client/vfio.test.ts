@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import { describe, it } from 'node:test';
 import { assertBusy, assertDone } from '../e2e/assert.js';
+import { until } from '../e2e/deadline.js';
 import { SOURCE, TARGET, TestLab } from '../e2e/lab.js';
 import type { LabOptions } from '../e2e/lab.js';
 import type { VfioClient } from './vfio-client.js';
@@ -134,6 +135,51 @@ describe('VMM: vfio-pci', { skip, timeout: 80_000 }, () => {
       }, { prepareEvents })();
     }
   });
+
+  it('takes MSI where the guest switches it on, and INTx again after that or a reset', inLab(async (client, lab) => {
+    const gpu = { sysfsdev: sysfsdev(SOURCE), id: 'vf0' };
+    await client.do('add', gpu);
+    await client.do('reset');
+    await client.do('start');
+    await client.do('interrupts');
+    // A round of DMA every 20 ms, an interrupt after each (docs/gvt.md).
+    const registers = Buffer.alloc(0x18);
+    registers.writeBigUInt64LE(0x1000n, 0);
+    registers.writeBigUInt64LE(16n, 8);
+    registers.writeUInt32LE(20, 0x10);
+    registers.writeUInt32LE(3, 0x14);
+    let seen = 0;
+    const poke = async (data: Buffer): Promise<void> => {
+      await client.do('poke', 0x1ff000, data.toString('hex'));
+      seen += client.happened.length;
+    };
+    const interrupts = (count: number): Promise<true> => until(20, `${count} interrupts`, async () => {
+      await client.do('flags');
+      seen += client.happened.length;
+      return seen >= count ? true : undefined;
+    });
+    const wanted = (index: number): number =>
+      lab.server.output.split(`VFIO_DEVICE_SET_IRQS index=${index} flags=36`).length - 1;
+    const before = wanted(0);
+    await client.do('msi', true);
+    await poke(registers);
+    // INTx would come once, and then not before the guest has seen to it.
+    await interrupts(3);
+    await poke(Buffer.alloc(0x18));
+    await client.do('msi', false);
+    seen = 0;
+    await poke(registers);
+    await interrupts(1);
+    await poke(Buffer.alloc(0x18));
+    assert.deepEqual([wanted(0), wanted(1)], [before + 1, 1]);
+
+    await client.do('msi', true);
+    await client.do('add', { sysfsdev: sysfsdev(TARGET), id: 'vf1' });
+    await client.do('config', 'vf0', 'vf1');
+    assert.deepEqual([await client.do('msiEnabled', 'vf1'), wanted(1)], [true, 3]);
+    await client.do('reset');
+    assert.deepEqual([await client.do('msiEnabled'), await client.do('msiEnabled', 'vf1')], [false, false]);
+  }, {}, { type: 'i915-GVTg_V5_8', args: ['--driver', 'gvt', '--trace', 'vfio'] }));
 
   it('takes INTx, and unmasks it when the guest has seen to it', inLab(async (client) => {
     await client.do('add', card);

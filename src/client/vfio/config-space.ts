@@ -3,8 +3,9 @@
  * vfio_pci_read_config(), vfio_pci_write_config(), vfio_pci_size_rom(), vfio_pci_pre_reset(), vfio_pci_load_config().
  */
 import {
-  PCI_BASE_ADDRESS_0, PCI_CAPABILITY_LIST, PCI_CAP_LIST_ID, PCI_CAP_LIST_NEXT, PCI_COMMAND, PCI_COMMAND_IO, PCI_COMMAND_MASTER,
-  PCI_COMMAND_MEMORY, PCI_DEVICE_ID, PCI_INTERRUPT_PIN, PCI_ROM_ADDRESS, PCI_STATUS, PCI_STATUS_CAP_LIST, PCI_VENDOR_ID,
+  PCI_BASE_ADDRESS_0, PCI_CAPABILITY_LIST, PCI_CAP_ID_MSI, PCI_CAP_LIST_ID, PCI_CAP_LIST_NEXT, PCI_COMMAND, PCI_COMMAND_IO,
+  PCI_COMMAND_MASTER, PCI_COMMAND_MEMORY, PCI_DEVICE_ID, PCI_INTERRUPT_PIN, PCI_MSI_FLAGS, PCI_MSI_FLAGS_ENABLE, PCI_ROM_ADDRESS,
+  PCI_STATUS, PCI_STATUS_CAP_LIST, PCI_VENDOR_ID,
 } from '../../abi/pci.js';
 import type { ConfigAccess } from '../vm/device.js';
 import type { Region } from './regions.js';
@@ -49,6 +50,18 @@ export class ConfigSpace implements ConfigAccess {
       at = this.get(at + PCI_CAP_LIST_NEXT, 1);
     }
     return undefined;
+  }
+
+  /** By the guest. */
+  get msiEnabled(): boolean {
+    const at = this.capability(PCI_CAP_ID_MSI);
+    return at !== undefined && (this.get(at + PCI_MSI_FLAGS, 2) & PCI_MSI_FLAGS_ENABLE) !== 0;
+  }
+
+  /** A reset switches it off, as the guest sees it: msi_reset(). */
+  forgetMsi(): void {
+    const at = this.capability(PCI_CAP_ID_MSI);
+    if (at !== undefined) this.#shadow[at + PCI_MSI_FLAGS] = this.get(at + PCI_MSI_FLAGS, 1) & ~PCI_MSI_FLAGS_ENABLE;
   }
 
   /** From the device, 1, 2 or 4 bytes. Throws Errno. */

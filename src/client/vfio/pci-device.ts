@@ -1,11 +1,11 @@
 /**
- * A vfio-pci device: config space, BARs and INTx. Source: QEMU's hw/vfio/pci.c: vfio_realize(), vfio_pci_reset(),
- * vfio_intx_enable(); order of ioctls and accesses as recorded.
+ * A vfio-pci device: config space, BARs, INTx and MSI. Source: QEMU's hw/vfio/pci.c: vfio_realize(), vfio_pci_reset(),
+ * vfio_intx_enable(), vfio_msi_enable(), vfio_pci_write_config(), vfio_pci_load_config(); order of ioctls and accesses as recorded.
  */
 import { isErrno } from '../../abi/errno.js';
 import {
   VFIO_DEVICE_GET_PCI_HOT_RESET_INFO, VFIO_PCI_BAR5_REGION_INDEX, VFIO_PCI_CONFIG_REGION_INDEX, VFIO_PCI_ERR_IRQ_INDEX,
-  VFIO_PCI_INTX_IRQ_INDEX, VFIO_PCI_NUM_IRQS, VFIO_PCI_REQ_IRQ_INDEX, vfio_pci_hot_reset_info,
+  VFIO_PCI_INTX_IRQ_INDEX, VFIO_PCI_MSI_IRQ_INDEX, VFIO_PCI_NUM_IRQS, VFIO_PCI_REQ_IRQ_INDEX, vfio_pci_hot_reset_info,
 } from '../../abi/vfio.js';
 import type { VfioPciOptions } from '../vm/device.js';
 import { VfioError } from '../vm/device.js';
@@ -26,6 +26,7 @@ export class PciDevice extends HostDevice {
   readonly #regions: readonly Region[];
   readonly config: ConfigSpace;
   readonly #intx: DeviceIrq;
+  readonly #msi: DeviceIrq;
   /** An INTx that the guest has not seen to yet. */
   #pending = false;
   /** The guest's interrupt handler; undefined drops interrupts, as a guest without driver. */
@@ -43,6 +44,7 @@ export class PciDevice extends HostDevice {
       this.config = new ConfigSpace(config);
       regions.forEach((region, n) => { if (region.size > 0) this.config.readBar(n); });
       this.#intx = this.listen(VFIO_PCI_INTX_IRQ_INDEX, () => this.#interrupt());
+      this.#msi = this.listen(VFIO_PCI_MSI_IRQ_INDEX, () => this.#deliver());
       if (this.config.readInterruptPin() !== 0) this.#enableIntx();
     } catch (error) {
       throw this.failed(error);
@@ -60,17 +62,30 @@ export class PciDevice extends HostDevice {
     this.#endOfInterrupt();
   }
 
+  /** A guest's write to config space. MSI takes the place of INTx, and gives it back. Throws Errno. */
+  writeConfig(offset: number, value: number, width: 1 | 2 | 4): void {
+    const had = this.config.msiEnabled;
+    this.config.write(offset, value, width);
+    const has = this.config.msiEnabled;
+    if (!had && has) this.#enableMsi();
+    if (!had || has) return;
+    this.#msi.disable();
+    this.#enableIntx();
+  }
+
   saveConfig(): Uint8Array {
     return this.config.save();
   }
   loadConfig(data: Uint8Array): void {
     if (!this.config.load(data)) throw new VfioError(`${this.name}: Failed to load device config space`);
+    if (this.config.msiEnabled) this.#enableMsi();
   }
 
   /** The device has no reset of its own that QEMU may use, so only its config space is set back. */
   resetByMachine(): void {
-    const hadIntx = this.#intx.enabled;
-    this.#intx.disable();
+    const listened = this.#intx.enabled || this.#msi.enabled;
+    for (const irq of [this.#intx, this.#msi]) irq.disable();
+    this.config.forgetMsi();
     this.#pending = false;
     this.config.disable();
     try {
@@ -78,7 +93,7 @@ export class PciDevice extends HostDevice {
     } catch (error) {
       if (!isErrno(error)) throw error;
     }
-    if (hadIntx) this.#enableIntx();
+    if (listened) this.#enableIntx();
     this.config.clearBars();
   }
 
@@ -92,8 +107,18 @@ export class PciDevice extends HostDevice {
     if (this.config.readInterruptPin() !== 0) this.#intx.enable();
   }
 
+  #enableMsi(): void {
+    this.#intx.disable();
+    this.#pending = false;
+    this.#msi.enable();
+  }
+
   #interrupt(): void {
     this.#pending = true;
+    this.#deliver();
+  }
+
+  #deliver(): void {
     if (this.environment.vm.running) this.onInterrupt?.();
   }
 
