@@ -9,8 +9,8 @@ import type { MigrationInfo, QmpEvent } from '../../src/client/qmp/client.js';
 import { until } from '../../test/e2e/deadline.js';
 import { mdevsimCommand, Server } from './servers.js';
 
-const SOURCE = '00000000-0000-4000-8000-00000000000a';
-const TARGET = '00000000-0000-4000-8000-00000000000b';
+export const SOURCE = '00000000-0000-4000-8000-00000000000a';
+export const TARGET = '00000000-0000-4000-8000-00000000000b';
 /** Seconds until a VMM's QMP server must be there. */
 const START_LIMIT = 30;
 /** ms */

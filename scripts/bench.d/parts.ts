@@ -4,10 +4,9 @@
  */
 import { StreamChecksum } from '../../src/client/migration/stream.js';
 import { runProgram } from './compare.js';
+import { SOURCE, TARGET } from './machines.js';
 import { mdevsimCommand, Server } from './servers.js';
 
-const SOURCE = '00000000-0000-4000-8000-00000000000a';
-const TARGET = '00000000-0000-4000-8000-00000000000b';
 const MIB = 1 << 20;
 
 /** In the order of the table. */
