@@ -14,7 +14,8 @@ const DEFAULT_LIMIT = 120;
 /** First match wins. */
 const LIMITS: readonly (readonly [RegExp, number])[] = [
   [/^test\/(containers|mdevctl-next|qemu-next|qemu-v1)\//, 600],
-  [/^test\/(docs|e2e)\//, 240],
+  [/^test\/docs\//, 600],
+  [/^test\/e2e\//, 240],
   [/^test\/client\/compare-/, 420],
   [/^test\/fuzz\//, 300],
   [/^test\/conformance\//, 240],

@@ -5,7 +5,7 @@ import type { ChildProcess } from 'node:child_process';
 import type { ConsoleBlock, Step } from './document.js';
 
 /** ms that a block may take. */
-const LIMIT = 40_000;
+const LIMIT = 100_000;
 const STEP = 10;
 
 /** Which line of its input bash names depends on how it is run; versions of mdevctl differ in empty lines. */
