@@ -5,6 +5,8 @@
  * drivers/vfio/vfio_main.c: vfio_dma_rw() fails for a device that is attached to nothing.
  */
 import { Errno, isErrno } from '../abi/errno.js';
+import type { CallerMemory } from '../kernfs/caller.js';
+import { DIRTY_PAGE_SIZE } from './dirty-log.js';
 import type { DirtyLog } from './dirty-log.js';
 import { IovaMap, IOVA_MAX, IOVA_READ, IOVA_WRITE } from './iova-map.js';
 import type { IovaMapping } from './iova-map.js';
@@ -13,6 +15,16 @@ import type { IovaMapping } from './iova-map.js';
 export class IovaSpace {
   readonly maps = new IovaMap<IovaMapping>();
   readonly logs = new Set<DirtyLog>();
+}
+
+const PAGE_SIZE = Number(DIRTY_PAGE_SIZE);
+
+/** Of an access: what lies in one mapping, `at` bytes after its beginning. */
+interface Part {
+  readonly map: IovaMapping;
+  readonly vaddr: bigint;
+  readonly at: number;
+  readonly length: number;
 }
 
 /** One device's access; implements DmaSpace of vfio/device.ts. */
@@ -38,16 +50,38 @@ export class DmaPort {
     return data;
   }
 
-  /** Throws EFAULT where not mapped for device writes, and then has written nothing. Marks every touched page dirty. */
+  /** As DmaSpace says; where an IOVA is not mapped nothing was written. */
   write(iova: bigint, data: Uint8Array): void {
-    const parts = this.#parts(iova, data.length, IOVA_WRITE);
-    for (const log of [...this.logs, ...this.space?.logs ?? []]) log.mark(iova, BigInt(data.length));
-    for (const part of parts) {
-      inClient(() => part.map.memory.write(part.vaddr, data.subarray(part.at, part.at + part.length)));
+    this.fill(iova, data.length, data);
+  }
+
+  fill(iova: bigint, length: number, pattern: Uint8Array): void {
+    for (const part of this.#parts(iova, length, IOVA_WRITE)) {
+      for (let done = 0; done < part.length;) {
+        const from = (part.at + done) % pattern.length;
+        const data = pattern.subarray(from, from + part.length - done);
+        this.#put(iova + BigInt(part.at + done), part.map.memory, part.vaddr + BigInt(done), data);
+        done += data.length;
+      }
     }
   }
 
-  #parts(iova: bigint, length: number, prot: number): { map: IovaMapping; vaddr: bigint; at: number; length: number }[] {
+  /** Where it fails, pages at the front may be written: those are found one by one, so that exactly what was written is marked. */
+  #put(iova: bigint, memory: CallerMemory, vaddr: bigint, data: Uint8Array): void {
+    const toPageEnd = PAGE_SIZE - Number(vaddr % BigInt(PAGE_SIZE));
+    try {
+      inClient(() => memory.write(vaddr, data));
+    } catch (error) {
+      if (data.length <= toPageEnd || !isErrno(error, 'EFAULT')) throw error;
+      for (let at = 0, end = toPageEnd; at < data.length; at = end, end += PAGE_SIZE) {
+        this.#put(iova + BigInt(at), memory, vaddr + BigInt(at), data.subarray(at, end));
+      }
+      return;
+    }
+    for (const log of [...this.logs, ...this.space?.logs ?? []]) log.mark(iova, BigInt(data.length));
+  }
+
+  #parts(iova: bigint, length: number, prot: number): Part[] {
     if (length === 0) return [];
     const last = iova + BigInt(length) - 1n;
     const maps = iova < 0n || last > IOVA_MAX ? undefined : this.space?.maps.covering(iova, last);

@@ -10,6 +10,7 @@ import { DEFAULT_PROFILE } from '../abi/kernel-profile.js';
 import type { KernelProfile } from '../abi/kernel-profile.js';
 import { DmaPort } from '../iommufd/dma-space.js';
 import { trace } from '../trace/trace.js';
+import { unattended } from '../trace/unattended.js';
 import type { VfioDeviceOps } from './device.js';
 import { DmaLogging } from './dma-logging.js';
 
@@ -100,7 +101,7 @@ export class VfioDevice {
     if (!this.inUse) return undefined;
     let count = 0;
     const ask = (): void => this.ops.request?.(count++);
-    const timer = setInterval(ask, REQUEST_INTERVAL);
+    const timer = setInterval(unattended(`request of ${this.name}`, ask), REQUEST_INTERVAL);
     timer.unref();
     ask();
     return new Promise((resolve) => {

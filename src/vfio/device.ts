@@ -22,8 +22,13 @@ export interface VfioIrq {
 export interface DmaSpace {
   /** Throws EFAULT where [iova, iova+length) is not mapped for device reads. */
   read(iova: bigint, length: number): Uint8Array;
-  /** Throws EFAULT where not mapped for device writes. Marks every touched page dirty in all running logs. */
+  /**
+   * Throws EFAULT where not mapped for device writes, and where the client has no memory behind a mapping; then what comes before
+   * may be written. Marks every page that was written dirty in all running logs.
+   */
   write(iova: bigint, data: Uint8Array): void;
+  /** As write() of `length` bytes: `pattern`, at least one byte, over and over. */
+  fill(iova: bigint, length: number, pattern: Uint8Array): void;
   /** From now on marks in `log` too what is written; returns what ends that. */
   keepLog(log: WriteLog): () => void;
 }

@@ -9,6 +9,8 @@ import {
   gvt_dma_registers, gvt_state_body, gvt_state_header, gvt_state_page, LAB_REGISTERS,
 } from '../../src/drivers/gvt/layout.js';
 import type { DmaRegisters } from '../../src/drivers/gvt/dma.js';
+import { DmaPort, IovaSpace } from '../../src/iommufd/dma-space.js';
+import { setLogSink } from '../../src/trace/trace.js';
 import { PAGE, u32, u64, VgpuClient } from '../vfio/vgpu-client.js';
 
 const BAR0 = abi.VFIO_PCI_BAR0_REGION_INDEX;
@@ -124,9 +126,12 @@ describe('DMA', () => {
   const rounds = async (client: VgpuClient): Promise<number> => Number((await dmaOf(client)).sequence);
   const inLab = (body: (client: VgpuClient) => Promise<void>) => async () => {
     timers();
+    // A machine that is busy would make the rests longer.
+    const clock = mock.method(performance, 'now', () => 0);
     try {
       await body(await open());
     } finally {
+      clock.mock.restore();
       mock.timers.reset();
     }
   };
@@ -223,6 +228,81 @@ describe('DMA', () => {
     await client.write(BAR0, LAB_REGISTERS, u64(0));
     pass(10);
     assert.equal(await rounds(client), 1);
+  }));
+
+  it('marks only pages that were written, when a client\'s memory is gone from behind a mapping', inLab(async (client) => {
+    const { client: { caller }, gpu: { card: { dma } } } = client;
+    const [space, port, there] = [new IovaSpace(), new DmaPort(), new Uint8Array(3 * PAGE)];
+    caller.map(0x5000_0000n, there);
+    // Pages 0 to 2 are there, 3 to 15 and a mapping of almost everything are not.
+    const memory = caller.memory();
+    space.maps.insert({ iova: 0n, last: BigInt(16 * PAGE - 1), vaddr: 0x5000_0000n, prot: 3, memory });
+    space.maps.insert({ iova: BigInt(16 * PAGE), last: 1n << 60n, vaddr: 0x6000_0000n, prot: 3, memory });
+    const marked = new Set<number>();
+    const log = { mark: (iova: bigint, length: bigint): void => {
+      for (let page = Number(iova) >> 12; page <= Number(iova + length - 1n) >> 12; page++) marked.add(page);
+    } };
+    port.space = space;
+    port.keepLog(log);
+    dma.attach(port);
+    dma.write(8n, new Uint8Array(8 * PAGE).fill(1));
+    assert.deepEqual([...marked], [0, 1, 2]);
+    assert.ok(there.subarray(8).every((byte) => byte === 1));
+    dma.write(BigInt(14 * PAGE), new Uint8Array(8 * PAGE));
+    dma.write(BigInt(40 * PAGE), new Uint8Array(1));
+    assert.deepEqual([...marked], [0, 1, 2]);
+    assert.equal(dma.registers.errors, 3n);
+  }));
+
+  it('rests after a round for as long as it took, so that others get their turn', inLab(async (client) => {
+    await program(client, 0, PAGE, 1);
+    let now = 0;
+    performance.now = (): number => (now += 25);
+    pass(1);
+    assert.equal(await rounds(client), 1);
+    pass(24);
+    assert.equal(await rounds(client), 1);
+    pass(1);
+    assert.equal(await rounds(client), 2);
+  }));
+
+  it('fills more than it writes at a time without a seam', inLab(async () => {
+    const large = await new VgpuClient({}, 600).open();
+    const [address, length] = [PAGE + 8, 590 * PAGE + 32];
+    await program(large, address, length);
+    pass(10);
+    assert.ok(Buffer.from(large.memory.subarray(address, address + length)).equals(dmaPattern(1n, length)));
+    assert.deepEqual([large.memory[address - 1], large.memory[address + length]], [0, 0]);
+  }));
+
+  it('counts rounds and errors as registers of 64 bits do, whatever a stream brings', inLab(async (client) => {
+    const most = 0xffff_ffff_ffff_ffffn;
+    const stream = (address: number): Uint8Array => {
+      client.gpu.card.dma.set({ address: BigInt(address), length: 4096n, interval: 1, control: DMA_RUN, sequence: most, errors: most });
+      return client.gpu.save();
+    };
+    const [good, notMapped] = [stream(0), stream(16 * PAGE)];
+    client.gpu.load(good);
+    pass(1);
+    assert.deepEqual([(await dmaOf(client)).sequence, (await dmaOf(client)).errors], [0n, most]);
+    assert.deepEqual(client.memory.subarray(0, PAGE), new Uint8Array(dmaPattern(0n, PAGE)));
+    pass(1);
+    assert.equal(await rounds(client), 1);
+    client.gpu.load(notMapped);
+    pass(1);
+    assert.deepEqual([(await dmaOf(client)).sequence, (await dmaOf(client)).errors], [most, 0n]);
+  }));
+
+  it('a defect in a round is a line in the log, and the lab goes on', inLab(async (client) => {
+    const lines: string[] = [];
+    const former = setLogSink(({ name }) => void lines.push(name));
+    const { dma } = client.gpu.card;
+    const broken = (): never => { throw new RangeError('broken'); };
+    dma.attach({ read: broken, write: broken, fill: broken, keepLog: () => () => undefined });
+    await program(client, 0, PAGE);
+    pass(10);
+    setLogSink(former);
+    assert.deepEqual(lines, ['log.error']);
   }));
 
   it('interrupts after a round if it shall', inLab(async (client) => {

@@ -2,11 +2,13 @@
  * DmaEngine: what of the vGPU writes guest memory: in rounds, each of which fills a range of IOVAs with the round's number.
  *
  * A range consists of cells of 16 bytes: the letters "gvt-dma:" and the round's sequence number, little-endian. The first round
- * is number 1; a round that meets memory that is not mapped writes nothing, counts as an error and has no number. Program and
- * numbers are part of the device's state, so the engine goes on at the destination where it was. It runs while the device is
- * open and in a state in which it may do DMA; otherwise there is no timer.
+ * is number 1; a round that meets memory that can't be written counts as an error and has no number. Program and numbers are part
+ * of the device's state, so the engine goes on at the destination where it was; both numbers are registers of 64 bits, which a
+ * stream may bring in at their end. It runs while the device is open and in a state in which it may do DMA; otherwise there is no
+ * timer. After a round it rests for at least as long as that has taken: the server has other things to do.
  */
 import { Errno, isErrno } from '../../abi/errno.js';
+import { unattended } from '../../trace/unattended.js';
 import type { DmaSpace } from '../../vfio/device.js';
 import type { gvt_dma_registers } from './layout.js';
 import type { StructValue } from '../../abi/layout.js';
@@ -20,16 +22,34 @@ export const DMA_INTERRUPT = 1 << 1;
 
 /** Bytes in one round. */
 export const DMA_LENGTH_MAX = 64 << 20;
+/** Bytes that are written at a time. */
+const PIECE_SIZE = 1 << 20;
+/** Milliseconds: what a timer can wait. */
+const INTERVAL_MAX = 0x7fff_ffff;
 const CELL_SIZE = 16;
 const CELL_LETTERS = 'gvt-dma:';
 const OFF: Readonly<DmaRegisters> = { address: 0n, length: 0n, interval: 0, control: 0, sequence: 0n, errors: 0n };
 
 /** What round `sequence` writes into `length` bytes. */
 export function dmaPattern(sequence: bigint, length: number): Uint8Array {
+  return fillCells(Buffer.alloc(length), sequence);
+}
+
+function fillCells(target: Buffer, sequence: bigint): Uint8Array {
   const cell = Buffer.alloc(CELL_SIZE, CELL_LETTERS);
   cell.writeBigUInt64LE(sequence, CELL_LETTERS.length);
-  return Buffer.alloc(length, cell);
+  return target.fill(cell);
 }
+
+/** What all engines write from; made with the first round. */
+let pieceBuffer: Buffer | undefined;
+
+function pieceOf(sequence: bigint, length: number): Uint8Array {
+  pieceBuffer ??= Buffer.alloc(PIECE_SIZE);
+  return fillCells(pieceBuffer.subarray(0, Math.min(length, PIECE_SIZE)), sequence);
+}
+
+const next64 = (value: bigint): bigint => BigInt.asUintN(64, value + 1n);
 
 export class DmaEngine {
   readonly #interrupt: () => void;
@@ -84,7 +104,7 @@ export class DmaEngine {
     this.set(OFF);
   }
 
-  /** Reads client memory at once, for the aperture; undefined where it is not mapped, which counts as an error. */
+  /** Reads client memory at once, for the aperture; undefined where it can't be read, which counts as an error. */
   read(iova: bigint, length: number): Uint8Array | undefined {
     return this.#reach((space) => space.read(iova, length));
   }
@@ -97,12 +117,12 @@ export class DmaEngine {
     });
   }
 
-  /** A timer exists if and only if there is something to do. */
-  #arm(): void {
+  /** A timer exists if and only if there is something to do. `rest`: the fewest ms until the next round. */
+  #arm(rest = 0): void {
     const active = this.running && this.#allowed && this.#space !== undefined;
     if (active === (this.#timer !== undefined)) return;
     if (active) {
-      this.#timer = setTimeout(() => this.#round(), this.#registers.interval);
+      this.#timer = setTimeout(unattended('gvt: DMA', () => this.#round()), Math.max(this.#registers.interval, rest));
       this.#timer.unref();
     } else {
       clearTimeout(this.#timer);
@@ -113,21 +133,26 @@ export class DmaEngine {
   #round(): void {
     this.#timer = undefined;
     const { address, length, sequence, control } = this.#registers;
-    const next = sequence + 1n;
+    const begin = performance.now();
+    const next = next64(sequence);
     const written = this.#reach((space) => {
-      space.write(address, dmaPattern(next, Number(length)));
+      space.fill(address, Number(length), pieceOf(next, Number(length)));
       return true;
     });
     if (written === true) {
       this.#registers.sequence = next;
       if ((control & DMA_INTERRUPT) !== 0) this.#interrupt();
     }
-    this.#arm();
+    this.#arm(Math.min(INTERVAL_MAX, Math.ceil(performance.now() - begin)));
   }
 
   #stopped(): void {
     this.#registers.control &= ~DMA_RUN;
-    this.#registers.errors++;
+    this.#countError();
+  }
+
+  #countError(): void {
+    this.#registers.errors = next64(this.#registers.errors);
   }
 
   #reach<T>(access: (space: DmaSpace) => T): T | undefined {
@@ -136,13 +161,13 @@ export class DmaEngine {
       return access(this.#space);
     } catch (error) {
       if (!isErrno(error)) throw error;
-      this.#registers.errors++;
+      this.#countError();
       return undefined;
     }
   }
 }
 
 function isRunnable({ address, length, interval }: Pick<DmaRegisters, 'address' | 'length' | 'interval'>): boolean {
-  if (interval <= 0 || interval > 0x7fff_ffff) return false;
+  if (interval <= 0 || interval > INTERVAL_MAX) return false;
   return length > 0n && length <= BigInt(DMA_LENGTH_MAX) && address + length <= 1n << 64n;
 }

@@ -25,7 +25,7 @@ function parseNumber(text: string | undefined): bigint {
 
 /**
  * `dma`: "ADDRESS LENGTH INTERVAL" (IOVA, bytes, ms) starts the DMA engine at sequence number 1, `off` stops it. Reads as the
- * program or `off`, then how many rounds were written and how many accesses met memory that is not mapped.
+ * program or `off`, then how many rounds were written and how many accesses found no memory.
  */
 const DMA: Attribute<GvtDevice> = rw('dma', ({ card }) => {
   const { address, length, interval, sequence, errors } = card.dma.registers;

@@ -17,7 +17,7 @@ export const gvt_dma_registers = struct('gvt_dma_registers', {
   control: u32,
   /** Of the last round that was written. Read-only, as the next one. */
   sequence: u64,
-  /** Accesses that met memory that is not mapped. */
+  /** Accesses to memory that is not mapped, or gone. */
   errors: u64,
 });
 
@@ -27,7 +27,7 @@ export const gvt_state_header = struct('gvt_state_header', { magic: u64, version
 export const GVT_STATE_MAGIC = 0x6574_6174_7374_7667n;
 export const GVT_STATE_VERSION = 1;
 
-/** After it come the pages of BAR0 that are not zero, ascending: their number, then their content. */
+/** After it come the pages of BAR0 that were ever written, ascending: their number, then their content. */
 export const gvt_state_body = struct('gvt_state_body', {
   pages: u32,
   reserved: u32,
