@@ -21,6 +21,10 @@ export interface MigrationInfo {
   readonly 'total-time'?: number;
   readonly 'downtime'?: number;
   readonly 'setup-time'?: number;
+  /** Where a destination listens. */
+  readonly 'socket-address'?: readonly {
+    readonly type: string; readonly host?: string; readonly port?: string; readonly path?: string;
+  }[];
 }
 
 type Nothing = Record<string, never>;
