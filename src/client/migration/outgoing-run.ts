@@ -3,18 +3,19 @@
  * migration_connect(), migration_thread(), migration_completion(), migration_iteration_finish(), migration_cleanup().
  *
  * Beyond QEMU's stream the receiver answers: `ready` when it has loaded everything, `started` when it has taken over. The source
- * gives the machine away with `commit`, between the two. Whatever goes wrong before leaves the machine here; only where the
- * connection is lost after `commit` was sent and nothing comes back is it not known who has it: then it stays stopped here.
+ * gives the machine away with `commit`, between the two. Whatever goes wrong before leaves the machine here; only where all of
+ * `commit` was sent, the connection is lost and nothing comes back is it not known who has it: then it stays stopped here.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Fd } from '../../sys/fd.js';
 import type { Vm } from '../vm/vm.js';
+import type { NamedDescriptors } from '../qmp/descriptors.js';
 import { isLive } from '../vm/run-state.js';
 import type { RunState } from '../vm/run-state.js';
 import type { MainLoop } from '../main-loop.js';
 import type { CompletionPart, MigrationProtocol } from '../vfio/protocol.js';
 import type { MigrationAddress } from './address.js';
-import { connect, inheritedSocket } from './address.js';
+import { connect, namedSocket } from './address.js';
 import { BigLock } from './big-lock.js';
 import type { Capabilities } from './capabilities.js';
 import { Channel } from './channel.js';
@@ -73,9 +74,9 @@ export class OutgoingRun {
   }
 
   /** Makes the connection, as far as that is done at once. Throws QmpError. */
-  open(address: MigrationAddress): () => Promise<Fd> {
+  open(address: MigrationAddress, descriptors?: NamedDescriptors): () => Promise<Fd> {
     if (address.type !== 'fd') return () => connect(address, this.#abort.signal);
-    const socket = inheritedSocket(address.name);
+    const socket = namedSocket(address.name, descriptors);
     return () => Promise.resolve(socket);
   }
 
@@ -262,8 +263,11 @@ export class OutgoingRun {
   };
 
   async #commit(answers: ReturnPath): Promise<void> {
-    this.#committed = this.#given = true;
+    this.#committed = true;
+    // A receiver that is known to be gone gets nothing; and a part of a record gives nothing away.
+    if (answers.lost !== undefined) throw answers.lost;
     await this.#writer.record('commit');
+    this.#given = true;
     try {
       await answers.started;
     } catch (error) {

@@ -10,6 +10,8 @@ export class ReturnPath {
   readonly started: Promise<void>;
   /** Why the receiver has given up, for good. */
   refusal: string | undefined;
+  /** What `started` has rejected with, if it has: nothing more will come. */
+  lost: Error | undefined;
 
   constructor(channel: Channel) {
     const reader = new StreamReader(channel);
@@ -26,6 +28,6 @@ export class ReturnPath {
     this.started = this.ready.then(() => expect('started'));
     // Who waits is told; before that nobody is.
     this.ready.catch(() => undefined);
-    this.started.catch(() => undefined);
+    this.started.catch((error: Error) => { this.lost = error; });
   }
 }

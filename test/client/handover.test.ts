@@ -1,0 +1,53 @@
+/** The moment at which the machine changes hands: who has it where the destination dies around `commit`. */
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { createServer } from 'node:net';
+import type { AddressInfo } from 'node:net';
+import { describe, it } from 'node:test';
+import { Bench, DEVICE, quickly, running, SOURCE, TARGET } from './pair.js';
+
+/** A port that nobody has. */
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  await once(server, 'close');
+  return port;
+}
+
+describe('the handover of a migration', { timeout: 60_000 }, () => {
+  for (const family of ['unix', 'tcp']) {
+    it(`leaves the machine running here where the destination has died before \`commit\` (${family})`, () => Bench.with({},
+      async (bench) => {
+      const uri = family === 'unix' ? `unix:${bench.scratch}/handover` : `tcp:127.0.0.1:${await freePort()}`;
+      const target = await bench.vmm({ devices: [`${TARGET},${DEVICE}`], args: ['--incoming', uri] });
+      const source = await bench.vmm({ devices: [`${SOURCE},${DEVICE}`], args: ['--break', 'commit'] });
+      await quickly(source);
+      await source.qmp.execute('migrate', { uri });
+      await source.held('commit');
+      await target.kill();
+      await source.qmp.execute('x-mdevsim-continue', {});
+      await source.qmp.event(({ event }) => event === 'RESUME', { what: 'the machine runs again' });
+      const { status, 'error-desc': why } = await source.qmp.execute('query-migrate');
+      assert.equal(status, 'failed');
+      assert.doesNotMatch(why ?? '', /may run on the destination/);
+      assert.equal(await running(source), 'running');
+      assert.equal(bench.source.migrationState, 'RUNNING');
+    }));
+  }
+
+  it('leaves it stopped here where the destination has died after `commit`, which it may have acted on: `cont` decides',
+    () => Bench.with({}, async (bench) => {
+    const { source, target } = await bench.pair([], ['--break', 'load_vm_start']);
+    await quickly(source);
+    await source.qmp.execute('migrate', { uri: target.uri });
+    await target.held('load_vm_start');
+    await target.kill();
+    await source.qmp.status(['failed']);
+    assert.match((await source.qmp.execute('query-migrate'))['error-desc'] ?? '', /may run on the destination/);
+    await source.qmp.execute('cont');
+    assert.equal(await running(source), 'running');
+    assert.equal(bench.source.migrationState, 'RUNNING');
+  }));
+});
