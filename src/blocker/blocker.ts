@@ -10,6 +10,7 @@ import { VFIO_DEVICE_STATE_RUNNING } from '../abi/vfio.js';
 import { rw } from '../sysfs/attribute.js';
 import { bindGroup } from '../sysfs/group.js';
 import type { AttributeGroup } from '../sysfs/group.js';
+import { TransitionRefusal } from '../vfio/migration-hooks.js';
 import type { MigrationHooks, MigrationWalk } from '../vfio/migration-hooks.js';
 import { kstrtobool } from './kstrtobool.js';
 import { createPolicy, DEFAULT_BLOCKER_POLICY, isBlockerPolicyName } from './policy.js';
@@ -26,6 +27,7 @@ export class MigrationBlocker implements MigrationHooks {
   readonly #signal: () => void;
   #policyName: BlockerPolicyName;
   #policy: BlockerPolicy;
+  /** What the device's clients have brought it to; RUNNING while nobody has it open. */
   #state = VFIO_DEVICE_STATE_RUNNING;
   #blocked = false;
   #noticed = false;
@@ -59,7 +61,7 @@ export class MigrationBlocker implements MigrationHooks {
   }
 
   /**
-   * In force at once, also during a migration: track and enforce go by the state that the device is in, observe begins without a
+   * In force at once, also during a migration: track and enforce go by the state that its client has put the device into, observe begins without a
    * memory of what was asked before. The same policy again does the same, which is the way out of observe's stuck flag.
    */
   setPolicy(name: BlockerPolicyName): void {
@@ -78,9 +80,18 @@ export class MigrationBlocker implements MigrationHooks {
     this.#notice(true);
   }
 
-  /** The VMM says that it has ended, or it is gone. */
+  /** The VMM says that it has ended. */
   noticeEnd(): void {
     if (this.#noticed) this.#notice(false);
+  }
+
+  /**
+   * The last descriptor of the device is closed: nobody migrates it, whatever state it was left in, until a client puts it into one
+   * again. Drivers call it from closeDevice().
+   */
+  closed(): void {
+    this.noticeEnd();
+    this.#enter(VFIO_DEVICE_STATE_RUNNING);
   }
 
   /** Whether the policy takes a migration as running. */
@@ -93,7 +104,7 @@ export class MigrationBlocker implements MigrationHooks {
   }
 
   admit(walk: MigrationWalk): void {
-    if (this.#blocked && this.#policy.refuses(walk.to)) throw new Errno('EBUSY');
+    if (this.#blocked && this.#policy.refuses(walk.to)) throw new TransitionRefusal('EBUSY');
   }
 
   afterArc(_from: number, to: number): void {

@@ -66,7 +66,7 @@ export class DmaPort {
     }
   }
 
-  /** Where it fails, pages at the front may be written: those are found one by one, so that exactly what was written is marked. */
+  /** Marks exactly what was written: where it fails, the pages in front that may be are found one by one. */
   #put(iova: bigint, memory: CallerMemory, vaddr: bigint, data: Uint8Array): void {
     const toPageEnd = PAGE_SIZE - Number(vaddr % BigInt(PAGE_SIZE));
     try {

@@ -4,7 +4,8 @@
  * A request for another state runs in this order, over all hooks in theirs:
  *   prepare   may wait; aborted or failing here, nothing has happened yet
  *   admit     last word before anything happens; from here on nothing waits, so what it checked still holds
- *   beforeArc / afterArc   around each single step of the walk; a failing step leaves the device where it was
+ *   beforeArc / afterArc   around each single step of the walk, and of the way back where a protocol wants one; a failing step
+ *             leaves the device where it was
  *   completed the device is in the state that was asked for
  */
 import { Errno } from '../abi/errno.js';
@@ -23,6 +24,7 @@ export type StreamDirection = 'saving' | 'resuming';
 export interface MigrationHooks {
   /** Throws the request's errno, or waits; `request.signal` ends the wait (throw EINTR). */
   prepare?(walk: MigrationWalk, request: FileRequest): Awaitable<void>;
+  /** Throws TransitionRefusal. */
   admit?(walk: MigrationWalk): void;
   /** Throws the step's errno; TransitionFailure may send the device to ERROR. */
   beforeArc?(from: number, to: number): void;
@@ -42,6 +44,9 @@ export interface MigrationHooks {
   /** Bytes of the generated state that change in a second while it is being pre-copied. */
   dirtyRate?(): number;
 }
+
+/** A policy says no, before anything has happened. */
+export class TransitionRefusal extends Errno {}
 
 /** An errno for a step that also says what becomes of the device. */
 export class TransitionFailure extends Errno {

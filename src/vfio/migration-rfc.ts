@@ -8,17 +8,20 @@
  *   write   the first byte begins RESUMING, whatever the device was doing; the rest follows in order.
  *   start   RUNNING; from RESUMING with what was written.
  *
+ * A transition that fails leaves the device where it was, or in ERROR, which only a reset leaves.
+ *
  * The last close starts a device that is stopped: the proposal has no other word for the end of a migration on its source.
  * Source: drivers/gpu/drm/i915/gvt/kvmgt.c of 2018: intel_vgpu_reg_rw_device_state(), intel_vgpu_open(); migrate.c: vgpu_save().
  */
-import { Errno, isErrno } from '../abi/errno.js';
+import { Errno } from '../abi/errno.js';
 import {
-  VFIO_DEVICE_STATE_RESUMING, VFIO_DEVICE_STATE_RUNNING, VFIO_DEVICE_STATE_RUNNING_P2P, VFIO_DEVICE_STATE_STOP,
-  VFIO_DEVICE_STATE_STOP_COPY,
+  VFIO_DEVICE_STATE_ERROR, VFIO_DEVICE_STATE_RESUMING, VFIO_DEVICE_STATE_RUNNING, VFIO_DEVICE_STATE_RUNNING_P2P,
+  VFIO_DEVICE_STATE_STOP, VFIO_DEVICE_STATE_STOP_COPY,
 } from '../abi/vfio.js';
 import { GVT_MIGRATION_HEAD, gvt_image_header } from '../abi/vfio-rfc.js';
 import type { FileRequest } from '../kernfs/file.js';
 import { ResumingFile, SavingFile } from './migration-file.js';
+import { TransitionRefusal } from './migration-hooks.js';
 import type { MigrationMachine } from './migration.js';
 
 const HEADER = gvt_image_header.size;
@@ -62,18 +65,16 @@ export class RfcMigration {
 
   /** Throws the errno of a transition. */
   async start(request: FileRequest): Promise<void> {
-    await this.#machine.setState(request, VFIO_DEVICE_STATE_RUNNING);
+    await this.#machine.setStateOrReturn(request, VFIO_DEVICE_STATE_RUNNING);
   }
 
   /** Throws the errno of a transition. */
   async stop(request: FileRequest): Promise<void> {
-    const before = this.#machine.getState();
     try {
       await this.#save(request);
     } catch (error) {
-      // Refused before anything was done, or a step has failed on the way.
-      if (!isErrno(error, 'EBUSY') || this.#machine.getState() !== before) throw error;
-      await this.#machine.setState(request, VFIO_DEVICE_STATE_STOP);
+      if (!(error instanceof TransitionRefusal)) throw error;
+      await this.#machine.setStateOrReturn(request, VFIO_DEVICE_STATE_STOP);
     }
   }
 
@@ -81,7 +82,7 @@ export class RfcMigration {
   async read(request: FileRequest, position: number, size: number): Promise<Uint8Array> {
     if (!this.stopped || this.#machine.getState() === VFIO_DEVICE_STATE_RESUMING) throw new Errno('EINVAL', 'not stopped');
     if (position === 0 && this.#saving !== undefined && this.#saving.position > 0) {
-      await this.#machine.setState(request, VFIO_DEVICE_STATE_STOP);
+      await this.#machine.setStateOrReturn(request, VFIO_DEVICE_STATE_STOP);
     }
     await this.#save(request);
     const saving = this.#saving;
@@ -104,12 +105,13 @@ export class RfcMigration {
 
   /** Last close of the device, when the driver has closed the machine. */
   close(): void {
-    if (this.stopped) this.#machine.reset();
+    if (this.stopped && this.#machine.getState() !== VFIO_DEVICE_STATE_ERROR) this.#machine.reset();
   }
 
   async #save(request: FileRequest): Promise<void> {
-    const file = await this.#machine.setState(request, VFIO_DEVICE_STATE_STOP_COPY);
-    if (!(file instanceof SavingFile)) return;
+    await this.#machine.setStateOrReturn(request, VFIO_DEVICE_STATE_STOP_COPY);
+    const file = this.#machine.dataFile;
+    if (!(file instanceof SavingFile) || file === this.#saving?.file) return;
     const used = file.source.remaining;
     const header = gvt_image_header.encode({ type: GVT_MIGRATION_HEAD, size: HEADER_PAYLOAD, data_size: BigInt(used) });
     this.#saving = { file, header, used: HEADER + used, position: 0 };
@@ -118,7 +120,7 @@ export class RfcMigration {
   /** From the start, also where something was written already: that is forgotten. */
   async #load(request: FileRequest): Promise<void> {
     if (this.#machine.getState() === VFIO_DEVICE_STATE_RESUMING) this.#machine.reset(VFIO_DEVICE_STATE_STOP);
-    const file = await this.#machine.setState(request, VFIO_DEVICE_STATE_RESUMING);
+    const file = await this.#machine.setStateOrReturn(request, VFIO_DEVICE_STATE_RESUMING);
     if (file instanceof ResumingFile) this.#loading = { file, header: new Uint8Array(HEADER), used: undefined, position: 0 };
   }
 }

@@ -10,14 +10,14 @@ import { Errno, isErrno } from '../abi/errno.js';
 import { u32, u64 } from '../abi/layout.js';
 import type { FieldType } from '../abi/layout.js';
 import {
-  VFIO_DEVICE_STATE_RESUMING, VFIO_DEVICE_STATE_RUNNING, VFIO_DEVICE_STATE_V1_SAVING, VFIO_REGION_INFO_FLAG_READ,
-  VFIO_REGION_INFO_FLAG_WRITE, VFIO_REGION_SUBTYPE_MIGRATION_DEPRECATED, VFIO_REGION_TYPE_MIGRATION_DEPRECATED,
+  VFIO_DEVICE_STATE_RUNNING, VFIO_DEVICE_STATE_V1_SAVING, VFIO_REGION_INFO_FLAG_READ, VFIO_REGION_INFO_FLAG_WRITE,
+  VFIO_REGION_SUBTYPE_MIGRATION_DEPRECATED, VFIO_REGION_TYPE_MIGRATION_DEPRECATED,
   vfio_device_migration_info,
 } from '../abi/vfio.js';
-import type { Awaitable, FileRequest, OpenFile } from '../kernfs/file.js';
+import type { Awaitable, FileRequest } from '../kernfs/file.js';
 import type { DeviceRegion } from './device-region.js';
 import type { MigrationMachine } from './migration.js';
-import { isSaving, isStateSupported } from './migration-arcs.js';
+import { isStateSupported } from './migration-arcs.js';
 import { ResumingFile, SavingFile } from './migration-file.js';
 import { fromMachineState, mayFollow, toMachineState } from './migration-v1-states.js';
 
@@ -35,12 +35,14 @@ export class MigrationRegionV1 implements DeviceRegion {
   readonly size = DATA_OFFSET + DATA_SIZE;
   readonly flags = VFIO_REGION_INFO_FLAG_READ | VFIO_REGION_INFO_FLAG_WRITE;
   readonly #machine: MigrationMachine;
-  /** The machine's data file of the state that the device is in. */
+  /** The machine's data file, to which the data section belongs. */
   #file: SavingFile | ResumingFile | undefined;
   /** The data section: of saved data what the client is to read, while resuming what it has written. */
   #data: Uint8Array = EMPTY;
-  /** A piece was made for the client, or the stream is at its end. */
+  /** Since the client last asked for pending_bytes it was told of the piece in the data section, or of the stream's end. */
   #offered = false;
+  /** How much of the piece it has read. */
+  #taken = 0;
   /** Pre-copy of a device that has not got it: the protocol demands that everybody can. The machine is in RUNNING. */
   #pretended = false;
 
@@ -53,16 +55,18 @@ export class MigrationRegionV1 implements DeviceRegion {
     return fromMachineState(this.#machine.getState()) | (this.#pretended ? VFIO_DEVICE_STATE_V1_SAVING : 0);
   }
 
-  /** The machine is in another state, or was reset. What is left of a stage that is over goes with its file. */
-  entered(state: number): void {
-    if (!isSaving(state) && state !== VFIO_DEVICE_STATE_RESUMING) this.close();
+  /** The machine is in another state, or was reset. What is in the data section goes with its file. */
+  entered(): void {
+    const { dataFile } = this.#machine;
+    if (dataFile === undefined) this.#pretended = false;
+    if (dataFile === this.#file) return;
+    this.#file = dataFile;
+    this.#drop();
   }
 
-  /** Last close of the device: what is in the data section is gone, as the machine's files. */
+  /** Last close of the device: the machine's files are gone. */
   close(): void {
-    this.#pretended = false;
-    this.#file = undefined;
-    this.#drop();
+    this.entered();
   }
 
   /** A field of the struct has its own width and is read whole. Throws EINVAL, or the errno of reading the data file. */
@@ -96,39 +100,55 @@ export class MigrationRegionV1 implements DeviceRegion {
     if (!mayFollow(this.deviceState, state)) throw new Errno('EINVAL', `no way to state ${state}`);
     const target = toMachineState(state);
     if (!isStateSupported(target, this.#machine.flags) && this.#machine.getState() === VFIO_DEVICE_STATE_RUNNING) {
+      if (!this.#pretended) this.#machine.admit(target);
       this.#pretended = true;
       return undefined;
     }
-    const moved = (file: OpenFile | undefined): void => {
-      this.#pretended = false;
-      if (file instanceof SavingFile || file instanceof ResumingFile) this.#file = file;
-      this.#drop();
-    };
-    const result = this.#machine.setState(request, target);
-    return result instanceof Promise ? result.then(moved) : moved(result);
+    return this.#move(request, target);
   }
 
-  /** What is left after the piece that the client has had: asking is the sign that it has. */
+  async #move(request: FileRequest, target: number): Promise<void> {
+    const pretended = this.#pretended;
+    try {
+      await this.#machine.setStateOrReturn(request, target);
+      this.#pretended = false;
+      this.#offerAnew();
+    } catch (error) {
+      this.#pretended = pretended && this.#machine.getState() === VFIO_DEVICE_STATE_RUNNING;
+      throw error;
+    }
+  }
+
+  /** Nobody need read everything before the next state: a piece that was not read to its end is still to come. */
+  #offerAnew(): void {
+    if (!(this.#file instanceof SavingFile)) return;
+    if (this.#taken >= this.#data.length) this.#drop();
+    this.#offered = false;
+    this.#taken = 0;
+  }
+
+  /** What is left after the piece that the client was told of: asking is the sign that it has it. */
   #pendingBytes(): number {
     this.#machine.dataSize();
     if (!(this.#file instanceof SavingFile)) return 0;
     const { source } = this.#file;
     // A stream that was cut has bytes left that nobody gets.
     const ended = source.complete && this.#offered && this.#data.length === 0;
-    this.#drop();
+    if (this.#offered) this.#drop();
     this.#offered = ended;
-    return ended ? 0 : source.pendingBytes;
+    return ended ? 0 : this.#data.length + source.pendingBytes;
   }
 
   /** Makes the next piece of saved data, once until pending_bytes is read. */
   #offer(request: FileRequest): void {
     if (!(this.#file instanceof SavingFile) || this.#offered) return;
-    this.#data = readOn(this.#file, request);
+    if (this.#data.length === 0) this.#data = readOn(this.#file, request);
     this.#offered = true;
   }
 
   #readData(offset: number, length: number): Uint8Array {
     if (offset + length > this.#data.length) throw new Errno('EINVAL', 'no data there');
+    this.#taken = Math.max(this.#taken, offset + length);
     return this.#data.subarray(offset, offset + length);
   }
 
@@ -149,6 +169,7 @@ export class MigrationRegionV1 implements DeviceRegion {
   #drop(): void {
     this.#data = EMPTY;
     this.#offered = false;
+    this.#taken = 0;
   }
 }
 

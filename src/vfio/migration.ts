@@ -111,16 +111,27 @@ export class MigrationMachine implements VfioMigrationOps {
     return BigInt(this.#device.stateSize + this.#generatedSize());
   }
 
+  /** The data file of the state that the device is in. */
+  get dataFile(): SavingFile | ResumingFile | undefined {
+    return this.#saving ?? this.#resuming;
+  }
+
   /** Throws EINVAL for a state that the device has not or no way leads to; EINTR when interrupted before anything happened. */
   setState(request: FileRequest, to: number): Awaitable<OpenFile | undefined> {
-    if (this.#busy !== undefined) return this.#queued(request, to);
-    const walk = this.#plan(to);
-    if (walk === undefined) return undefined;
-    for (let i = 0; i < this.#hooks.length; i++) {
-      const wait = this.#hooks[i]?.prepare?.(walk, request);
-      if (wait !== undefined) return this.#exclusively(() => this.#afterWaiting(wait, walk, request, i + 1));
-    }
-    return this.#run(walk);
+    return this.#request(request, to, false);
+  }
+
+  /**
+   * As setState(), for protocols to which the way is one transition: where a step of it fails, the device goes back to where it
+   * was, or to ERROR where it can't. Data files of a state that it goes back to are new ones: dataFile.
+   */
+  setStateOrReturn(request: FileRequest, to: number): Awaitable<OpenFile | undefined> {
+    return this.#request(request, to, true);
+  }
+
+  /** Throws what a request for a state is refused with that the device has not, but whose protocol wants it to seem so. */
+  admit(to: number): void {
+    for (const hook of this.#hooks) hook.admit?.({ from: this.#state, to, path: [] });
   }
 
   /**
@@ -139,14 +150,25 @@ export class MigrationMachine implements VfioMigrationOps {
     this.#dropFiles();
   }
 
+  #request(request: FileRequest, to: number, returns: boolean): Awaitable<OpenFile | undefined> {
+    if (this.#busy !== undefined) return this.#queued(request, to, returns);
+    const walk = this.#plan(to);
+    if (walk === undefined) return undefined;
+    for (let i = 0; i < this.#hooks.length; i++) {
+      const wait = this.#hooks[i]?.prepare?.(walk, request);
+      if (wait !== undefined) return this.#exclusively(() => this.#afterWaiting(wait, walk, request, i + 1, returns));
+    }
+    return this.#run(walk, returns);
+  }
+
   #plan(to: number): MigrationWalk | undefined {
     if (to === this.#state) return undefined;
     return { from: this.#state, to, path: statePath(this.#state, to, this.#flags) };
   }
 
-  async #queued(request: FileRequest, to: number): Promise<OpenFile | undefined> {
+  async #queued(request: FileRequest, to: number, returns: boolean): Promise<OpenFile | undefined> {
     while (this.#busy !== undefined) await unlessInterrupted(this.#busy, request.signal);
-    return this.setState(request, to);
+    return this.#request(request, to, returns);
   }
 
   async #exclusively<T>(work: () => Promise<T>): Promise<T> {
@@ -162,22 +184,38 @@ export class MigrationMachine implements VfioMigrationOps {
 
   /** Goes on after a hook that waits. A reset meanwhile changes where the walk starts, so it is planned anew. */
   async #afterWaiting(
-    wait: void | Promise<void>, walk: MigrationWalk, request: FileRequest, next: number,
+    wait: void | Promise<void>, walk: MigrationWalk, request: FileRequest, next: number, returns: boolean,
   ): Promise<OpenFile | undefined> {
     await wait;
     for (const hook of this.#hooks.slice(next)) await hook.prepare?.(walk, request);
     if (request.signal.aborted) throw new Errno('EINTR');
     const now = this.#plan(walk.to);
-    return now === undefined ? undefined : this.#run(now);
+    return now === undefined ? undefined : this.#run(now, returns);
   }
 
   /** From here on everything happens at once. */
-  #run(walk: MigrationWalk): OpenFile | undefined {
+  #run(walk: MigrationWalk, returns: boolean): OpenFile | undefined {
     for (const hook of this.#hooks) hook.admit?.(walk);
     let file: OpenFile | undefined;
-    for (const to of walk.path) file = this.#step(this.#state, to);
+    try {
+      for (const to of walk.path) file = this.#step(this.#state, to);
+    } catch (error) {
+      if (returns) this.#return(walk.from);
+      throw error;
+    }
     for (const hook of this.#hooks) hook.completed?.(walk);
     return file;
+  }
+
+  /** After a step has failed. What was written while RESUMING is not there any more once the device has left it. */
+  #return(to: number): void {
+    if (this.#state === to || this.#state === VFIO_DEVICE_STATE_ERROR) return;
+    try {
+      if (to === VFIO_DEVICE_STATE_RESUMING) throw new Errno('EINVAL');
+      for (const state of statePath(this.#state, to, this.#flags)) this.#step(this.#state, state);
+    } catch {
+      if (this.getState() !== VFIO_DEVICE_STATE_ERROR) this.#enterError(this.#state);
+    }
   }
 
   #step(from: number, to: number): OpenFile | undefined {

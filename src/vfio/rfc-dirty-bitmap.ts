@@ -2,7 +2,8 @@
  * GET_DIRTY_BITMAP of the 2017 and 2018 proposals: of a device in the first version, of its container later.
  *
  * It tells the pages that were written since the device (the first such device of the container) was opened, and forgets none: in
- * the kernel it told what was pinned. Nothing is checked but that memory can be read and written: there is no argsz.
+ * the kernel it told what was pinned. A container's log is part of its mappings, so UNMAP_DMA clears it there, but not the device's
+ * own of the first version. Nothing is checked but that memory can be read and written: there is no argsz.
  */
 import { Errno } from '../abi/errno.js';
 import { dirtyBitmapBytes, VFIO_IOMMU_GET_DIRTY_BITMAP, vfio_iommu_get_dirty_bitmap } from '../abi/vfio-rfc.js';

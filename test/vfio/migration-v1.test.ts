@@ -70,6 +70,39 @@ describe('device_state', () => {
     await client.go(PRE_COPY);
   });
 
+  /** From, to, the machine's state that can't be entered, what it reads then. */
+  const failures = [
+    [RUNNING, SAVING, 'STOP_COPY', RUNNING], [RUNNING, RESUMING, 'RESUMING', RUNNING], [RUNNING, STOP, 'STOP', RUNNING],
+    [PRE_COPY, SAVING, 'STOP_COPY', PRE_COPY], [SAVING, RUNNING, 'RUNNING', SAVING], [SAVING, RUNNING, 'RUNNING_P2P', SAVING],
+    [RESUMING, RUNNING, 'STOP', RESUMING], [RESUMING, RUNNING, 'RUNNING', ERROR], [RESUMING, RUNNING, 'RUNNING_P2P', ERROR],
+  ] as const;
+  for (const [from, to, at, reads] of failures) {
+    it(`${from} -> ${to} that fails at ${at} leaves ${reads === from ? 'everything as it was' : 'ERROR'}`, async () => {
+      const stream = await saved();
+      const client = await new V1Client().open();
+      await client.writeRegister(0x1000, 0xcafe);
+      if (from !== RUNNING) await client.go(from);
+      if (from === RESUMING) assert.equal(await client.fill(stream), '0');
+      const before = client.state;
+      client.gpu.faults.fails = new Map([[abi[`VFIO_DEVICE_STATE_${at}`], { code: 'EIO', count: 1, entersError: false }]]);
+      assert.equal(await client.set('device_state', to), 'EIO');
+      assert.equal(await client.get('device_state'), reads);
+      if (reads === ERROR) return;
+      assert.equal(client.state, before);
+      if (from === SAVING) assert.deepEqual(await client.drain(), stream, 'all of it, anew');
+      assert.equal(await client.set('device_state', to), '0');
+      if (to === SAVING) assert.deepEqual(await client.drain(), stream);
+    });
+  }
+
+  it('is an error where the way back fails too', async () => {
+    const client = await at([]);
+    const fault = { code: 'EIO', count: 1, entersError: false } as const;
+    client.gpu.faults.fails = new Map([[abi.VFIO_DEVICE_STATE_STOP, fault], [abi.VFIO_DEVICE_STATE_RUNNING, fault]]);
+    assert.equal(await client.set('device_state', STOP), 'EIO');
+    assert.deepEqual([await client.get('device_state'), client.state], [ERROR, 'ERROR']);
+  });
+
   it('waits for a transition that is delayed', async () => {
     const client = await at([]);
     client.gpu.faults.delays = new Map([[abi.VFIO_DEVICE_STATE_STOP, 5]]);
@@ -88,6 +121,19 @@ describe('device_state', () => {
     assert.equal(client.state, 'STOP_COPY');
     assert.ok((await client.drain()).length > 0);
     await client.go(STOP);
+  });
+
+  it('stays in such a pre-copy when the step after it fails; a blocked device is EBUSY for it', async () => {
+    const client = await new V1Client({ migrationFlags: parseMigrationFeatures('stop-copy p2p'), blocker: 'enforce' }).open();
+    await client.go(PRE_COPY);
+    client.gpu.faults.fails = new Map([[abi.VFIO_DEVICE_STATE_STOP_COPY, { code: 'EIO', count: 1, entersError: false }]]);
+    assert.equal(await client.set('device_state', SAVING), 'EIO');
+    assert.equal(await client.get('device_state'), PRE_COPY);
+    client.gpu.blocker.set(true);
+    await client.go(PRE_COPY);
+    await client.go(RUNNING);
+    assert.equal(await client.set('device_state', PRE_COPY), 'EBUSY');
+    assert.equal(await client.get('device_state'), RUNNING);
   });
 });
 
@@ -172,6 +218,33 @@ describe('saving', () => {
     assert.deepEqual([await client.get('pending_bytes'), await client.get('data_size')], [0, 0]);
     await client.go(SAVING);
     assert.deepEqual(Buffer.concat([before, await client.drain()]), expected);
+  });
+
+  it('gives a piece again that was not read before the next state, and none that was', async () => {
+    const expected = await saved();
+    const begin = async (): Promise<V1Client> => {
+      const client = await at([]);
+      await client.writeRegister(0x1000, 0xcafe);
+      await client.go(PRE_COPY);
+      assert.equal(await client.get('pending_bytes'), 16);
+      await client.get('data_offset');
+      assert.equal(await client.get('data_size'), 16);
+      return client;
+    };
+    for (const way of [[SAVING], [PRE_COPY, SAVING], [SAVING, SAVING]]) {
+      const unread = await begin();
+      await unread.read(unread.index, PAGE, 8);
+      for (const state of way) {
+        await unread.go(state);
+        await unread.get('pending_bytes');
+        assert.ok(await unread.get('pending_bytes') >= 16, 'asking again changes nothing');
+      }
+      assert.deepEqual(await unread.drain(), expected, String(way));
+      const half = await begin();
+      const piece = await half.read(half.index, PAGE, 16);
+      for (const state of way) await half.go(state);
+      assert.deepEqual(Buffer.concat([piece, await half.drain()]), expected, String(way));
+    }
   });
 
   it('gives generated state in pre-copy as it changes', async () => {

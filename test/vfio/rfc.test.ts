@@ -220,7 +220,7 @@ describe('what is refused', () => {
     const client = await RfcClient.openNew('rfc-v3');
     client.gpu.faults.fails = new Map([[abi.VFIO_DEVICE_STATE_STOP_COPY, { code: 'EBUSY', count: 1, entersError: false }]]);
     // A step that fails is no refusal, whatever its errno.
-    assert.deepEqual([(await client.set('stop')).errno, state(client)], ['EBUSY', 'STOP']);
+    assert.deepEqual([(await client.set('stop')).errno, state(client)], ['EBUSY', 'RUNNING']);
     expect0(await client.set('stop'));
     client.gpu.faults.streamFail = { byte: 100, code: 'EIO' };
     assert.equal((await client.tryReadState(1, 4096)).ret, 16 + 100);
@@ -233,6 +233,39 @@ describe('what is refused', () => {
     client.gpu.faults.fails = new Map([[abi.VFIO_DEVICE_STATE_STOP, { code: 'EIO', count: 1, entersError: true }]]);
     assert.deepEqual([(await client.set('stop')).errno, state(client)], ['EIO', 'ERROR']);
     assert.equal((await client.set('start')).errno, 'EINVAL');
+    await client.close();
+    assert.equal(state(client), 'ERROR', 'which only a reset leaves');
+  });
+
+  it('a stop or a start that fails on the way leaves the device where it was', async () => {
+    const fail = (client: RfcClient, at: number, count = 1): void => {
+      client.gpu.faults.fails = new Map([[at, { code: 'EIO', count, entersError: false }]]);
+    };
+    for (const at of [abi.VFIO_DEVICE_STATE_RUNNING_P2P, abi.VFIO_DEVICE_STATE_STOP, abi.VFIO_DEVICE_STATE_STOP_COPY]) {
+      const client = await RfcClient.openNew('rfc-v3');
+      fail(client, at);
+      assert.deepEqual([(await client.set('stop')).errno, state(client)], ['EIO', 'RUNNING'], String(at));
+      assert.deepEqual([...await client.readState(0, 1)], [rfc.VFIO_DEVICE_START]);
+      expect0(await client.set('stop'));
+      const image = await client.image();
+      fail(client, abi.VFIO_DEVICE_STATE_RUNNING);
+      assert.deepEqual([(await client.set('start')).errno, state(client)], ['EIO', 'STOP_COPY'], String(at));
+      assert.deepEqual(await client.image(), image, 'saved anew');
+      fail(client, abi.VFIO_DEVICE_STATE_RUNNING);
+      assert.deepEqual([(await client.set('start')).errno, state(client)], ['EIO', 'STOP_COPY'], String(at));
+      assert.deepEqual(await client.image(), image, 'and read from its first byte after a stop that was not read');
+    }
+  });
+
+  it('a step that fails with EBUSY is not taken for a policy that refuses, not even where the device is stopped', async () => {
+    const client = await RfcClient.openNew('rfc', { blocker: 'enforce' });
+    client.gpu.blocker.set(true);
+    expect0(await client.set('stop'));
+    client.gpu.blocker.set(false);
+    client.gpu.faults.fails = new Map([[abi.VFIO_DEVICE_STATE_STOP_COPY, { code: 'EBUSY', count: 1, entersError: false }]]);
+    assert.deepEqual([(await client.set('stop')).errno, state(client)], ['EBUSY', 'STOP']);
+    expect0(await client.set('stop'));
+    assert.equal(state(client), 'STOP_COPY');
   });
 });
 

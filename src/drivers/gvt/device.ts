@@ -132,7 +132,7 @@ export class GvtDevice implements VfioDeviceOps, MigratableDevice {
   /** It can't tell which IOVAs are another device's, so in the P2P states it does no DMA at all. */
   entered(state: number): void {
     this.card.dma.allow(state === VFIO_DEVICE_STATE_RUNNING || state === VFIO_DEVICE_STATE_PRE_COPY);
-    this.#side.entered?.(state);
+    this.#side.entered?.();
   }
 
   openDevice(dma: DmaSpace): void {
@@ -147,7 +147,7 @@ export class GvtDevice implements VfioDeviceOps, MigratableDevice {
 
   closeDevice(): void {
     this.#open = false;
-    this.blocker.noticeEnd();
+    this.blocker.closed();
     this.migration.close();
     this.#side.close?.();
     this.card.release();

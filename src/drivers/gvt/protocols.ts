@@ -24,7 +24,7 @@ export interface ProtocolSide {
   /** First open of the device. */
   open?(dma: DmaSpace): void;
   /** The machine is in another state, or was reset. */
-  entered?(state: number): void;
+  entered?(): void;
   /** VfioDeviceOps.attachContainer() */
   attachContainer?(iommu: Type1): () => void;
   /** Last close of the device. */
@@ -44,7 +44,7 @@ const PROTOCOLS = {
   'v1': {
     make: ({ migration }) => {
       const region = new MigrationRegionV1(migration);
-      return { regions: [region], entered: (state) => region.entered(state), close: () => region.close() };
+      return { regions: [region], entered: () => region.entered(), close: () => region.close() };
     },
   },
   /** Proposed in 2017 and 2018, never merged. */
