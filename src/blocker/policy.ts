@@ -11,7 +11,7 @@ import { isSaving } from '../vfio/migration-arcs.js';
 export type PolicyEvent =
   /** VFIO_DEVICE_FEATURE_MIG_DATA_SIZE was asked. */
   | { readonly type: 'data-size' }
-  /** The device is in another state: one step of a walk, or a reset. */
+  /** The device is in another state: one step of a walk, a reset, or RUNNING where the device was closed. */
   | { readonly type: 'state'; readonly state: number }
   /** A request for a state was carried out: from where, and what was asked for. */
   | { readonly type: 'request'; readonly from: number; readonly to: number }
@@ -20,7 +20,7 @@ export type PolicyEvent =
 
 /** What a policy that is put in force finds. */
 export interface PolicyStart {
-  /** The device's state. */
+  /** The state that its client has put the device into. */
   readonly state: number;
   /** A start was told, and no end. */
   readonly noticed: boolean;
@@ -55,7 +55,7 @@ class ObservePolicy implements BlockerPolicy {
   }
 }
 
-/** The device's own state tells. */
+/** The device's own state tells, while somebody has it open. */
 class TrackPolicy implements BlockerPolicy {
   readonly refusesNotice: boolean = false;
   #state: number;

@@ -29,6 +29,11 @@ class BlockedCard extends MigrationClient {
   echo(value: string): string | undefined {
     return this.store(blockerGroup(this.blocker), `${value}\n`);
   }
+  /** Its VMM has died: as drivers do at the last close. */
+  die(): void {
+    this.blocker.closed();
+    this.machine.close();
+  }
   /** A whole outgoing migration of a device with all features, as QEMU does it. */
   migrate(): void {
     this.machine.dataSize();
@@ -263,6 +268,44 @@ describe('notify', () => {
     assert.equal(card.echo('1'), 'EBUSY');
     card.blocker.noticeEnd();
     assert.equal(card.echo('1'), undefined);
+  });
+});
+
+describe('a device whose VMM has died', () => {
+  for (const policy of BLOCKER_POLICY_NAMES) {
+    for (const name of ['PRE_COPY', 'PRE_COPY_P2P', 'STOP_COPY', 'RESUMING']) {
+      const saves = name !== 'RESUMING';
+      const stuck = policy === 'observe' && saves;
+      it(`in ${name} takes a block under ${policy}${stuck ? ' no more' : ''}, and stays as it is`, () => {
+        const card = new BlockedCard(policy);
+        if (saves) {
+          card.blocker.noticeStart();
+          card.machine.dataSize();
+        }
+        card.reach(name);
+        const knows = policy === 'track' || policy === 'enforce' || saves;
+        assert.equal(card.echo('1'), knows ? 'EBUSY' : undefined);
+        card.echo('0');
+        card.die();
+        assert.equal(card.stateName, name);
+        assert.equal(card.echo('1'), stuck ? 'EBUSY' : undefined);
+        card.store(blockerDebugfsGroup(card.blocker), policy);
+        assert.equal(card.blocker.migrationRunning, false, 'a policy that is put in force now does not see one either');
+      });
+    }
+  }
+
+  it('migrates for the next one as soon as that changes its state', () => {
+    const card = new BlockedCard('track');
+    card.reach('PRE_COPY');
+    card.die();
+    assert.equal(card.blocker.migrationRunning, false);
+    card.set(STATE.PRE_COPY_P2P);
+    assert.equal(card.echo('1'), 'EBUSY');
+    card.die();
+    card.machine.reset();
+    card.reach('RESUMING');
+    assert.equal(card.echo('1'), 'EBUSY');
   });
 });
 

@@ -106,7 +106,7 @@ export class MttyDevice implements VfioDeviceOps, MigratableDevice {
   }
 
   closeDevice(): void {
-    this.blocker.noticeEnd();
+    this.blocker.closed();
     this.migration.close();
     this.#made?.release();
   }

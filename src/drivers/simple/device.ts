@@ -65,6 +65,7 @@ export class SimpleVfioDevice implements VfioDeviceOps {
   }
 
   closeDevice(): void {
+    this.blocker.closed();
     this.migration?.close();
     this.blockerIrq.release();
   }

@@ -123,7 +123,7 @@ export class VfioApDevice implements VfioDeviceOps, MigratableDevice {
   }
 
   closeDevice(): void {
-    this.blocker.noticeEnd();
+    this.blocker.closed();
     this.migration.close();
     if (this.migratable !== undefined) this.#restart(this.migratable);
     this.mdev.detach();
