@@ -42,8 +42,8 @@ class ContainerBacking implements GroupBacking {
   attach(device: VfioDevice): () => void {
     const { iommu } = this.#container;
     if (iommu === undefined) throw new Errno('EINVAL', 'no IOMMU');
-    device.dma.space = iommu.space;
     const detach = device.ops.attachContainer?.(iommu);
+    device.dma.space = iommu.space;
     return () => {
       detach?.();
       device.dma.space = undefined;

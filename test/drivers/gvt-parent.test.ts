@@ -128,9 +128,12 @@ test('the knob dma takes a program and off, and nothing else', async () => {
   assert.equal(await rig.read(knob), 'off\nrounds 0\nerrors 0\n');
   const wrong = [
     '', '1', '0x1000 0x1000', '0x1000 0x1000 5 6', '0x1000 0 5', '0x1000 0x1000 0', '-1 1 1', '0x1000 0x4000001 5', 'a b c',
-    '0xfffffffffffff000 0x2000 5', '0x1000 0x1000 0x80000000', '0x10000000000000000 16 1',
+    '0xfffffffffffff000 0x2000 5', '0x1000 0x1000 0x80000000', '08 16 1',
   ];
   for (const text of wrong) assert.equal(await rig.write(knob, `${text}\n`), 'EINVAL', text);
+  assert.equal(await rig.write(knob, '0x10000000000000000 16 1'), 'ERANGE');
+  assert.equal(await rig.write(knob, '010 0X10 1'), '0', 'numbers as C has them');
+  assert.equal(await rig.read(knob), '0x8 0x10 1\nrounds 0\nerrors 0\n');
   assert.equal(await rig.write(knob, '0x100000 65536 5\n'), '0');
   assert.equal(await rig.read(knob), '0x100000 0x10000 5\nrounds 0\nerrors 0\n');
   assert.equal(await rig.write(knob, 'off\n'), '0');
@@ -140,7 +143,10 @@ test('the knob dma takes a program and off, and nothing else', async () => {
 test('options that make no sense are told in a sentence', () => {
   const wrong = [
     [{ protocol: 'v0' }, /protocol of driver gvt is one of v2, v1.*, not 'v0'/],
-    [{ aperture: 300 }, /aperture of driver gvt is one of 256, 512, 1024 \(MiB\), not '300'/],
+    [{ aperture: 300 }, /aperture of driver gvt is one of 256, 512, 1024 \(MiB\), not 300/],
+    [{ aperture: [256] }, /aperture of driver gvt .*, not \[256\]/],
+    [{ aperture: '256 ' }, /aperture of driver gvt .*, not '256 '/],
+    [{ protocol: ['v1'] }, /protocol of driver gvt .*, not \["v1"\]/],
     [{ nope: 1 }, /driver gvt has no option 'nope': use protocol, aperture/],
   ] as const;
   for (const [own, message] of wrong) assert.throws(() => createDriver('gvt', { own }), message);

@@ -179,7 +179,7 @@ const REFUSED: readonly (readonly [what: string, text: string, problem: string])
   ['a path that leads out', 'devices:\n  - type: mtty-1\n    attributes: {../../x: 1}',
     '3:27 devices[0].attributes.../../x: expected something that the device has (ENOENT)'],
   ['a protocol of a device that has only one', 'devices:\n  - {type: mtty-1, protocol: v1}',
-    '2:30 devices[0].protocol: expected something that the device has (ENOENT)'],
+    '2:30 devices[0].protocol: only devices of driver gvt have it'],
   ['a size that is too large', 'devices:\n  - type: mtty-1\n    faults: {state_size: 5 GiB}',
     '3:26 devices[0].faults.state_size: expected a value that it takes (EINVAL)'],
 ];

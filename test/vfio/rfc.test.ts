@@ -4,7 +4,7 @@ import { describe, it } from 'node:test';
 import * as abi from '../../src/abi/vfio.js';
 import * as rfc from '../../src/abi/vfio-rfc.js';
 import { generated_record } from '../../src/vfio/generated-state.js';
-import { cString, expect0, FakeDevice, int32, UUID_B } from './vfio-client.js';
+import { cString, expect0, FakeDevice, int32, UUID_A, UUID_B } from './vfio-client.js';
 import { RfcClient, START_OF } from './rfc-client.js';
 import { u64 } from './vgpu-client.js';
 import type { Version } from './rfc-client.js';
@@ -382,6 +382,27 @@ describe('the dirty bitmap', () => {
     assert.equal((await later.client.ioctl(later.container, abi.VFIO_IOMMU_DIRTY_PAGES, track)).errno, 'ENOMEM');
     await later.client.close(later.device);
     expect0(await later.client.ioctl(later.container, abi.VFIO_IOMMU_DIRTY_PAGES, track));
+  });
+
+  it('forgets with UNMAP_DMA what a container counts, and not what a device counts', async () => {
+    for (const [version, left] of [['rfc', '01'], ['rfc-v2', '00'], ['rfc-v3', '00']] as const) {
+      const client = await RfcClient.openNew(version);
+      write(client, 0);
+      const size = BigInt(client.memory.length);
+      expect0(await client.client.ioctl(client.container, abi.VFIO_IOMMU_UNMAP_DMA,
+        abi.vfio_iommu_type1_dma_unmap.encode({ argsz: 24, iova: 0n, size })));
+      assert.equal(await client.dirty(0n, 1n), `${left}${'00'.repeat(15)}`, version);
+    }
+  });
+
+  it('has no room for a mapping of 2^31 pages: EINVAL, with the device open or to open it, which then has no memory', async () => {
+    const map = abi.vfio_iommu_type1_dma_map.encode({ argsz: 32, flags: 3, vaddr: 0n, iova: 1n << 50n, size: 1n << 43n });
+    const client = await RfcClient.openNew('rfc-v3');
+    assert.equal((await client.client.ioctl(client.container, abi.VFIO_IOMMU_MAP_DMA, map)).errno, 'EINVAL');
+    await client.client.close(client.device);
+    expect0(await client.client.ioctl(client.container, abi.VFIO_IOMMU_MAP_DMA, map));
+    assert.equal((await client.client.ioctl(client.group, abi.VFIO_GROUP_GET_DEVICE_FD, cString(UUID_A))).errno, 'EINVAL');
+    assert.equal(client.dmaSpace, undefined);
   });
 
   it('tells what any device of the container has written', async () => {

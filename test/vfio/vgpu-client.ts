@@ -7,6 +7,8 @@ import {
 import { GvtDevice } from '../../src/drivers/gvt/device.js';
 import type { GvtDeviceOptions } from '../../src/drivers/gvt/device.js';
 import { gvtType } from '../../src/drivers/gvt/types.js';
+import type { IovaSpace } from '../../src/iommufd/dma-space.js';
+import type { VfioDevice } from '../../src/vfio/core.js';
 import { migrationStateName } from '../../src/vfio/migration-states.js';
 import { regionOffset } from '../../src/vfio/pci-regions.js';
 import { attempt, expect0, UUID_A, VfioClient } from './vfio-client.js';
@@ -29,6 +31,7 @@ export class VgpuClient {
   device = -1;
   /** Guest memory. */
   readonly memory: Uint8Array;
+  #device: VfioDevice | undefined;
 
   /** `pages` of guest memory. */
   constructor(options: GvtDeviceOptions = {}, pages = 16, type = 'i915-GVTg_V5_4') {
@@ -39,6 +42,7 @@ export class VgpuClient {
   /** Opens the device and maps the memory. */
   async open(): Promise<this> {
     const registration = this.client.vfio.register({ name: UUID_A }, this.gpu);
+    this.#device = registration.device;
     Object.assign(this, await this.client.openDevice(registration));
     const vaddr = 0x2000_0000n;
     this.client.caller.map(vaddr, this.memory);
@@ -49,6 +53,11 @@ export class VgpuClient {
 
   async close(): Promise<void> {
     for (const fd of [this.device, this.group, this.container]) await this.client.close(fd);
+  }
+
+  /** What the device reaches memory through. */
+  get dmaSpace(): IovaSpace | undefined {
+    return this.#device?.dma.space;
   }
 
   /** Of the state machine behind every protocol. */

@@ -1,6 +1,7 @@
 /**
  * What devices have written, as the RFC tells it: asked for only when all of them are stopped, and never started. Source:
- * hw/vfio/common.c: vfio_log_sync().
+ * hw/vfio/common.c: vfio_log_sync(), which looks only at the devices of the container's first group. Here all of the container's
+ * devices count: any of them may still be writing.
  */
 import type { Ram } from '../vm/ram.js';
 import type { LoggedDevice } from './dirty-logs.js';

@@ -1,6 +1,7 @@
 /** One created vGPU: its device, and the files that it has in sysfs and debugfs. */
 import { Errno } from '../../abi/errno.js';
 import { blockerDebugfsGroup, blockerGroup } from '../../blocker/blocker.js';
+import { kstrtoul } from '../../device/kstrtox.js';
 import { faultDebugfsGroup } from '../../fault/knobs.js';
 import type { MdevIdentity, MdevInstance } from '../../mdev/driver.js';
 import { ro, rw } from '../../sysfs/attribute.js';
@@ -17,12 +18,6 @@ const VGPU_ID = ro<GvtInstance>('vgpu_id', ({ id }) => `${id}\n`);
 
 const word = (data: Uint8Array): string => Buffer.from(data).toString('latin1').replace(/\n$/, '');
 
-/** A number as C writes it. Throws EINVAL. */
-function parseNumber(text: string | undefined): bigint {
-  if (text === undefined || !/^(0x[0-9a-f]{1,16}|\d{1,20})$/i.test(text)) throw new Errno('EINVAL');
-  return BigInt(text);
-}
-
 /**
  * `dma`: "ADDRESS LENGTH INTERVAL" (IOVA, bytes, ms) starts the DMA engine at sequence number 1, `off` stops it. Reads as the
  * program or `off`, then how many rounds were written and how many accesses found no memory.
@@ -34,9 +29,9 @@ const DMA: Attribute<GvtDevice> = rw('dma', ({ card }) => {
 }, ({ card }, data) => {
   const text = word(data).trim();
   if (text === 'off') return card.dma.stop();
-  const [address, length, interval, ...rest] = text.split(/[ \t]+/);
+  const [address = '', length = '', interval = '', ...rest] = text.split(/[ \t]+/);
   if (rest.length > 0) throw new Errno('EINVAL');
-  const program = { address: parseNumber(address), length: parseNumber(length), interval: parseNumber(interval) };
+  const program = { address: kstrtoul(address), length: kstrtoul(length), interval: kstrtoul(interval) };
   if (program.interval > 0x7fff_ffffn) throw new Errno('EINVAL');
   card.dma.start({ ...program, interval: Number(program.interval) });
 });

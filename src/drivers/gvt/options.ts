@@ -16,11 +16,16 @@ export function parseGvtOptions(given: Readonly<Record<string, unknown>>): GvtOp
 
 function parseProtocol(value: unknown): NonNullable<GvtOptions['protocol']> {
   if (typeof value === 'string' && isProtocolName(value)) return value;
-  throw new RangeError(`protocol of driver gvt is one of ${PROTOCOL_NAMES.join(', ')}, not '${String(value)}'`);
+  throw new RangeError(`protocol of driver gvt is one of ${PROTOCOL_NAMES.join(', ')}, not ${shown(value)}`);
 }
 
 function parseAperture(value: unknown): number {
-  const found = APERTURES.find((size) => String(size) === String(value));
+  const found = APERTURES.find((size) => size === value || String(size) === value);
   if (found !== undefined) return found;
-  throw new RangeError(`aperture of driver gvt is one of ${APERTURES.join(', ')} (MiB), not '${String(value)}'`);
+  throw new RangeError(`aperture of driver gvt is one of ${APERTURES.join(', ')} (MiB), not ${shown(value)}`);
+}
+
+/** Words in single quotes as everywhere; anything else so that it is not taken for a word. */
+function shown(value: unknown): string {
+  return typeof value === 'string' ? `'${value}'` : JSON.stringify(value);
 }

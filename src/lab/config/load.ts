@@ -11,7 +11,7 @@ import { readFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { safeParse } from 'valibot';
 import { isErrno } from '../../abi/errno.js';
-import type { SetupProblem } from '../setup.js';
+import type { SetupPath, SetupProblem } from '../setup.js';
 import { problemOf } from './describe.js';
 import { LabFileError } from './problem.js';
 import type { LabFileProblem } from './problem.js';
@@ -43,7 +43,7 @@ export function parseLabFile(file: string, text: string): LabFile {
       const own = problems.filter(({ path: [kind, index] }) => kind === 'drivers' || index < settings.devices.length);
       if (own.length === 0 && problems[0]?.error instanceof Error) return problems[0].error;
       // One entry of the file may stand for a hundred devices.
-      const found = own.map(({ path, error }) => source.problem(locate(path), reason(error)));
+      const found = own.map(({ path, error }) => source.problem(locate(path), reason(error, path)));
       return new LabFileError(file, unique(found));
     },
   };
@@ -64,11 +64,15 @@ const EXPECTED: Readonly<Record<string, string>> = {
   EINVAL: 'expected a value that it takes',
 };
 
+/** What only some drivers' devices have, for which the file has a word of its own. */
+const MISSING: Readonly<Record<string, string>> = { protocol: 'only devices of driver gvt have it' };
+
 /** What was expected, and the error as a shell would have got it. */
-function reason(error: unknown): string {
+function reason(error: unknown, [, , part, name = '']: SetupPath): string {
   if (!isErrno(error)) return error instanceof Error ? error.message : String(error);
   const detail = /^[A-Z0-9]+: (.*)$/.exec(error.message)?.[1];
-  const expected = EXPECTED[error.code];
+  const missing = part === 'knobs' && error.code === 'ENOENT' ? MISSING[name] : undefined;
+  const expected = missing ?? EXPECTED[error.code];
   const parts = [expected, detail].filter((part) => part !== undefined);
   return parts.length === 0 ? `refused with ${error.code}` : `${parts.join('; ')} (${error.code})`;
 }
