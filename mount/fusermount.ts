@@ -4,7 +4,7 @@
  */
 import { spawnSync } from 'node:child_process';
 import { Errno } from '../src/abi/errno.js';
-import { Fd } from '../src/sys/fd.js';
+import type { Fd } from '../src/sys/fd.js';
 import { receiveFd, socketPair } from '../src/sys/socket.js';
 
 const PROGRAMS = ['fusermount3', 'fusermount'];
@@ -38,7 +38,7 @@ export function fusermount(dir: string, options: string): Fd {
     theirs.close();
     const fd = receiveFd(ours.fd);
     if (fd === undefined) throw new Errno('EIO', 'fusermount3 passed no descriptor');
-    return new Fd(fd);
+    return fd;
   } finally {
     ours.close();
     theirs.close();

@@ -1,6 +1,6 @@
 /** Stream sockets, and descriptors passed through them. Source: include/linux/socket.h, man 3 cmsg. */
 import type { Socket } from 'node:net';
-import { Errno } from '../abi/errno.js';
+import { ERRNO, Errno } from '../abi/errno.js';
 import { s32, struct, u32, u64 } from '../abi/layout.js';
 import { duplicate, Fd } from './fd.js';
 import { addressOf, bind, check, lastErrno } from './libc.js';
@@ -28,7 +28,10 @@ const iovec = struct('iovec', { iov_base: u64, iov_len: u64 });
 const msghdr = struct('msghdr', {
   msg_name: u64, msg_namelen: u32, pad: u32, msg_iov: u64, msg_iovlen: u64, msg_control: u64, msg_controllen: u64, msg_flags: s32,
 });
-const cmsghdr = struct('cmsghdr', { cmsg_len: u64, cmsg_level: s32, cmsg_type: s32, fd: s32 });
+const cmsghdr = struct('cmsghdr', { cmsg_len: u64, cmsg_level: s32, cmsg_type: s32 });
+/** Descriptors taken from one message, as in QEMU; the kernel keeps what there is no room for to itself. */
+const MAX_DESCRIPTORS = 16;
+const DESCRIPTOR = 4;
 
 /** Two connected stream sockets, close-on-exec. */
 export function socketPair(): [Fd, Fd] {
@@ -67,20 +70,33 @@ export function takeSocket(socket: Socket): Fd | undefined {
   return taken;
 }
 
-/** The descriptor in the message that waits in the socket, close-on-exec; undefined when there is none. Does not block. */
-export function receiveFd(socket: number): number | undefined {
-  const data = new Uint8Array(16);
-  const control = new Uint8Array(64);
+export interface Received {
+  /** Bytes; 0 at the end of the stream; or -errno. */
+  readonly size: number;
+  /** That came with them: the caller's, close-on-exec. */
+  readonly descriptors: readonly Fd[];
+}
+
+/** One recvmsg(2) that does not wait. */
+export function receive(socket: number, data: Uint8Array): Received {
+  const control = new Uint8Array(cmsghdr.size + MAX_DESCRIPTORS * DESCRIPTOR);
   const vector = iovec.encode({ iov_base: addressOf(data), iov_len: BigInt(data.length) });
   const message = msghdr.encode({
     msg_iov: addressOf(vector), msg_iovlen: 1n, msg_control: addressOf(control), msg_controllen: BigInt(control.length),
   });
-  if (cRecvmsg(socket, message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC) < 0) {
-    const errno = lastErrno();
-    if (errno === 11) return undefined;
-    throw Errno.fromNumber(errno, 'recvmsg');
-  }
-  if (msghdr.decode(message).msg_controllen < BigInt(cmsghdr.fields.fd.offset + cmsghdr.fields.fd.size)) return undefined;
-  const header = cmsghdr.decode(control);
-  return header.cmsg_level === SOL_SOCKET && header.cmsg_type === SCM_RIGHTS ? header.fd : undefined;
+  const size = cRecvmsg(socket, message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+  if (size < 0) return { size: -lastErrno(), descriptors: [] };
+  if (msghdr.decode(message).msg_controllen < BigInt(cmsghdr.size)) return { size, descriptors: [] };
+  const { cmsg_level, cmsg_type, cmsg_len } = cmsghdr.decode(control);
+  if (cmsg_level !== SOL_SOCKET || cmsg_type !== SCM_RIGHTS) return { size, descriptors: [] };
+  const numbers = new Int32Array(control.buffer, cmsghdr.size, (Number(cmsg_len) - cmsghdr.size) / DESCRIPTOR);
+  return { size, descriptors: Array.from(numbers, (number) => new Fd(number)) };
+}
+
+/** The descriptor in the message that waits in the socket, close-on-exec; undefined when there is none. Does not block. */
+export function receiveFd(socket: number): Fd | undefined {
+  const { size, descriptors: [first, ...others] } = receive(socket, new Uint8Array(16));
+  for (const fd of others) fd.close();
+  if (size < 0 && size !== -ERRNO.EAGAIN) throw Errno.fromNumber(-size, 'recvmsg');
+  return first;
 }

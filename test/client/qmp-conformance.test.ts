@@ -1,16 +1,16 @@
 /** One script to stock QEMU and to our VMM: the same replies and events, but for times, versions and what the table names. */
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { closeSync, mkdtempSync, openSync, rmSync } from 'node:fs';
 import { createConnection } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { MDEVSIM } from '../cli/mdevsim.js';
 import { qemuMajor, whyNoQemu } from '../e2e/requirements.js';
-import type { Line } from './qmp-peer.js';
+import type { Line, Piece } from './qmp-peer.js';
 import { Peer } from './qmp-peer.js';
 import { reconcile } from './qmp-versions.js';
-import { COMMAND_SCRIPT, GREETING_SCRIPT, PROTOCOL_SCRIPT } from './qmp-script.js';
+import { COMMAND_SCRIPT, DESCRIPTOR_SCRIPT, GREETING_SCRIPT, PROTOCOL_SCRIPT } from './qmp-script.js';
 
 const skip = whyNoQemu();
 const QEMU = process.env['MDEVSIM_TEST_QEMU'] ?? 'qemu-system-x86_64';
@@ -90,6 +90,29 @@ describe('QMP as stock QEMU speaks it', { timeout: 110_000, ...(skip === undefin
     const found = await differences(both, [...GREETING_SCRIPT, ...PROTOCOL_SCRIPT, ...COMMAND_SCRIPT]);
     assert.equal(found.join('\n'), '');
   }));
+
+  it('takes descriptors alike, keeps them from one client to the next, and loses none', () =>
+    withBoth(['-machine', 'none'], [], async ({ ours, qemu }) => {
+      const file = openSync('/dev/null', 'r');
+      const told = [];
+      for (const peer of [ours, qemu]) {
+        await peer.greeting();
+        await peer.command('qmp_capabilities');
+        const before = peer.descriptors;
+        const heard: unknown[] = [];
+        const piece = (text: string, count: number): Piece =>
+          (count === 0 ? text : { text, descriptors: new Array<number>(count).fill(file) });
+        for (const [text, count, rest = '', more = 0] of DESCRIPTOR_SCRIPT) {
+          heard.push([text, count, rest, more, await peer.say(piece(text, count), piece(rest, more)), peer.descriptors - before]);
+        }
+        await peer.say(piece('{"execute":"query-status"}', 1));
+        await peer.reconnect(1);
+        heard.push(peer.descriptors - before, await peer.command('closefd', { fdname: 'second' }), peer.descriptors - before);
+        told.push(heard);
+      }
+      closeSync(file);
+      assert.deepEqual(told[0], told[1]);
+    }));
 
   it('tells the same story of a migration that completes, and says the same about it', () => withPairs(async (pairs) => {
     const told = [];

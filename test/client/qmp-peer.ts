@@ -1,10 +1,14 @@
 /** One server of QMP, QEMU or ours, to which both the same bytes are sent; what comes back, without what must differ. */
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
+import { readdirSync } from 'node:fs';
 import { createConnection } from 'node:net';
 import type { Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { sendWithDescriptors } from './descriptors.js';
 
+/** Bytes that are sent by themselves, perhaps with descriptors. */
+export type Piece = string | Buffer | { readonly text: string; readonly descriptors: readonly number[] };
 export type Line = Readonly<Record<string, unknown>>;
 
 /** Members whose values depend on time or on the size of something that differs: only their types are compared. */
@@ -79,9 +83,12 @@ export class Peer {
   }
 
   /** Everything that comes for these bytes, events among it. */
-  async say(bytes: string | Buffer): Promise<Line[]> {
+  async say(...pieces: readonly Piece[]): Promise<Line[]> {
     const id = `end ${++this.#sentinel}`;
-    this.#socket.write(bytes);
+    for (const piece of pieces) {
+      if (typeof piece === 'string' || Buffer.isBuffer(piece)) this.#socket.write(piece);
+      else sendWithDescriptors(this.#socket, piece.text, piece.descriptors);
+    }
     this.#socket.write(`${JSON.stringify({ execute: 'query-name', id })}\n`);
     const lines = await this.#take(() => this.#lines.some((line) => line['id'] === id));
     return lines.filter((line) => line['id'] !== id);
@@ -100,6 +107,25 @@ export class Peer {
       }
       await Promise.race([new Promise<void>((resolve) => { this.#wake = resolve; }), sleep(200)]);
     }
+  }
+
+  /** How many descriptors the process has. */
+  get descriptors(): number {
+    return readdirSync(`/proc/${this.process.pid}/fd`).length;
+  }
+
+  /** Another client in place of this one, when the server has closed this one's connection and `more` descriptors. */
+  async reconnect(more = 0): Promise<void> {
+    const left = this.descriptors - 1 - more;
+    await new Promise((resolve) => { this.#socket.once('close', resolve).destroy(); });
+    const end = Date.now() + PATIENCE;
+    while (this.descriptors > left) {
+      if (Date.now() > end) throw new Error(`${this.name} does not see its client go`);
+      await sleep(5);
+    }
+    this.#closed = false;
+    await this.greeting();
+    await this.command('qmp_capabilities');
   }
 
   /** Forgets lines that were not asked for. */

@@ -31,6 +31,25 @@ export const PROTOCOL_SCRIPT: readonly (string | Buffer)[] = [
   `${'['.repeat(1025)}@\n`, command('nope'), command('query-status', { x: 1 }), command('stop', { x: 1 }),
 ];
 
+const getfd = (fdname: string): string => command('getfd', { fdname });
+const closefd = (fdname: string): string => command('closefd', { fdname });
+/** What is sent, with how many descriptors; two where it comes in pieces. */
+export const DESCRIPTOR_SCRIPT: readonly (readonly [string, number, string?, number?])[] = [
+  [getfd('x'), 0], [command('getfd'), 0], [command('getfd', { fdname: 5 }), 0], [getfd('1x'), 0], [getfd(''), 0],
+  [getfd('1x'), 1], [getfd('x'), 0], [getfd('a'), 1], [getfd('a'), 1], [getfd('b'), 3], [getfd('b'), 0], [getfd(''), 1],
+  // Nobody takes it, until somebody does; or the next comes.
+  [command('query-status'), 1], [command('query-status'), 0], [command('getfd', { x: 1 }), 0], [getfd('late'), 0],
+  [command('query-status'), 2], [command('query-status'), 1], [getfd('later'), 0], [getfd('later'), 0],
+  // One message is more than one command, or less.
+  [command('query-status') + getfd('second'), 1], [getfd('both') + getfd('both'), 1],
+  ['{"execute":"getfd",', 1, '"arguments":{"fdname":"parts"}}', 0],
+  ['{"execute":"getfd",', 0, '"arguments":{"fdname":"parts"}}', 1],
+  [getfd('one'), 1, getfd('other'), 1], [closefd('one') + closefd('other'), 0],
+  [closefd('nope'), 0], [command('closefd'), 0], [closefd('a'), 0], [closefd('a'), 0], [closefd(''), 0], [closefd('late'), 0],
+  [command('migrate', { uri: 'fd:nope' }), 0], [command('migrate', { uri: 'fd:1' }), 0], [command('query-migrate'), 0],
+  [command('migrate', { uri: 'fd:b', x: 1 }), 0], [closefd('b'), 0],
+];
+
 /** Commands and their mistakes. */
 export const COMMAND_SCRIPT: readonly string[] = [
   command('query-status'), command('query-name'), command('query-uuid'), command('query-migrate'),

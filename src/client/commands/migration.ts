@@ -29,17 +29,17 @@ export function migrationCommands({ outgoing, incoming, capabilities, parameters
   return {
     'migrate': {
       arguments: { '*uri': 'str', ...CHANNELS, '*detach': 'bool', '*resume': 'bool' },
-      run: async (args) => {
+      run: async (args, { descriptors }) => {
         const address = addressOf(args);
         if (args['resume'] === true) throw new QmpError('Cannot resume if there is no paused migration');
-        await outgoing.migrate(address);
+        await outgoing.migrate(address, descriptors);
         return {};
       },
     },
     'migrate-incoming': {
       arguments: { '*uri': 'str', ...CHANNELS, '*exit-on-error': 'bool' },
-      run: async (args) => {
-        await incoming.listen(() => addressOf(args), args['exit-on-error'] !== false);
+      run: async (args, { descriptors }) => {
+        await incoming.listen(() => addressOf(args), args['exit-on-error'] !== false, descriptors);
         return {};
       },
     },

@@ -10,13 +10,14 @@ import { Fd } from '../../sys/fd.js';
 import { isStreamSocket, takeSocket } from '../../sys/socket.js';
 import { strerror } from '../../sys/strerror.js';
 import type { Json } from '../qmp/json-parser.js';
+import type { NamedDescriptors } from '../qmp/descriptors.js';
 import { QmpError } from '../qmp/error.js';
 import { errorText } from './error-text.js';
 
 export type MigrationAddress =
   | { readonly type: 'unix'; readonly path: string }
   | { readonly type: 'inet'; readonly host: string; readonly port: string }
-  /** A connected socket that this process has inherited. */
+  /** A connected socket: one that a client has passed, or, by number, that this process has inherited. */
   | { readonly type: 'fd'; readonly name: string };
 
 /** Throws QmpError with QEMU's text. */
@@ -65,8 +66,14 @@ function unresolvable({ host, port }: { host: string; port: string }): string | 
   return undefined;
 }
 
-/** A socket from a descriptor that was inherited. Throws QmpError: in QEMU this fails at once. */
-export function inheritedSocket(name: string): Fd {
+/** The socket of `fd:`, the caller's from now on. Throws QmpError: in QEMU this fails at once. */
+export function namedSocket(name: string, descriptors?: NamedDescriptors): Fd {
+  const passed = descriptors?.take(name);
+  if (passed !== undefined) {
+    if (isStreamSocket(passed.fd)) return passed;
+    passed.close();
+    throw new QmpError(`File descriptor named '${name}' is not a stream socket`);
+  }
   const fd = /^\d+$/.test(name) ? Number(name) : -1;
   if (fd > 2 && isStreamSocket(fd)) return new Fd(fd);
   throw new QmpError(`File descriptor named '${name}' has not been found`);

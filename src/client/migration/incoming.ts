@@ -6,13 +6,14 @@
  * for good, and the source is told.
  */
 import type { Fd } from '../../sys/fd.js';
+import type { NamedDescriptors } from '../qmp/descriptors.js';
 import { QmpError } from '../qmp/error.js';
 import type { Json } from '../qmp/json-parser.js';
 import { errorText } from './error-text.js';
 import { RUN_STATES, isLive } from '../vm/run-state.js';
 import type { RunState } from '../vm/run-state.js';
 import type { MigrationAddress, SocketAddress } from './address.js';
-import { inheritedSocket, listen } from './address.js';
+import { listen, namedSocket } from './address.js';
 import { BigLock } from './big-lock.js';
 import { Channel, ChannelError } from './channel.js';
 import type { IncomingDevice } from './device-side.js';
@@ -55,8 +56,11 @@ export class IncomingMigration {
     });
   }
 
-  /** qmp_migrate_incoming(), and -incoming. Throws QmpError. `parse` is called where a migration may come at all. */
-  async listen(parse: () => MigrationAddress, exitOnError = true): Promise<void> {
+  /**
+   * qmp_migrate_incoming(), and -incoming. Throws QmpError. `parse` is called where a migration may come at all;
+   * `descriptors`: what `fd:` may name.
+   */
+  async listen(parse: () => MigrationAddress, exitOnError = true, descriptors?: NamedDescriptors): Promise<void> {
     const { vm } = this.#context;
     if (this.#started) throw new QmpError('The incoming migration has already been started');
     if (vm.state !== 'inmigrate') throw new QmpError("'-incoming' was not specified on the command line");
@@ -64,7 +68,7 @@ export class IncomingMigration {
     const address = parse();
     if (this.state.is('none')) this.state.begin();
     const accept = (socket: Fd): void => void this.#run(new Channel(socket)).catch(this.#options.onFault);
-    if (address.type === 'fd') accept(inheritedSocket(address.name));
+    if (address.type === 'fd') accept(namedSocket(address.name, descriptors));
     else {
       try {
         this.#bound = await listen(address, accept);

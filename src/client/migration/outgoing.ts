@@ -1,5 +1,6 @@
 /** The source's side of migration, as commands see it. Source: QEMU's migration/migration.c: qmp_migrate() and the like. */
 import { isErrno } from '../../abi/errno.js';
+import type { NamedDescriptors } from '../qmp/descriptors.js';
 import { QmpError } from '../qmp/error.js';
 import type { Json } from '../qmp/json-parser.js';
 import { errorText } from './error-text.js';
@@ -28,8 +29,11 @@ export class OutgoingMigration {
     vm.failMigration = (error) => this.#run?.deviceFailed(error) ?? false;
   }
 
-  /** qmp_migrate(), from migrate_prepare() on: on the main loop. Throws QmpError; then nothing has changed, but for `fd:`. */
-  async migrate(address: MigrationAddress): Promise<void> {
+  /**
+   * qmp_migrate(), from migrate_prepare() on: on the main loop. Throws QmpError; then nothing has changed, but for `fd:`, whose
+   * sockets are in `descriptors`.
+   */
+  async migrate(address: MigrationAddress, descriptors?: NamedDescriptors): Promise<void> {
     this.#check();
     await this.#context.steps.reach('save_prepare');
     this.#savePrepare();
@@ -37,7 +41,7 @@ export class OutgoingMigration {
     const run = new OutgoingRun(this.#context, this.state);
     this.#run = run;
     try {
-      const open = run.open(address);
+      const open = run.open(address, descriptors);
       void run.run(open).catch(this.#onFault);
     } catch (error) {
       this.state.setError((error as Error).message);

@@ -1,12 +1,21 @@
 /**
  * One request object to one reply object. Source: qapi/qmp-dispatch.c: qmp_dispatch_check_obj(), qmp_dispatch().
  */
+import type { Fd } from '../../sys/fd.js';
+import type { NamedDescriptors } from './descriptors.js';
 import { QmpError } from './error.js';
 import type { Json } from './json-parser.js';
 import type { QmpMembers, QmpType } from './schema.js';
 import { checkMembers } from './schema.js';
 
 export type QmpArguments = { readonly [name: string]: Json };
+
+/** By which monitor a command came. */
+export interface QmpMonitor {
+  readonly descriptors: NamedDescriptors;
+  /** One that the client has sent along, the caller's from now on. */
+  readonly takeDescriptor: () => Fd | undefined;
+}
 
 export interface QmpCommand {
   readonly arguments?: QmpMembers;
@@ -18,7 +27,7 @@ export interface QmpCommand {
   /** Runs when it arrives, not in its turn on the main loop: what lets a held main loop go on. */
   readonly immediate?: boolean;
   /** `args` are checked. Throws QmpError; the result is `return`, undefined meaning {}. */
-  run(args: QmpArguments): Json | undefined | Promise<Json | undefined>;
+  run(args: QmpArguments, monitor: QmpMonitor): Json | undefined | Promise<Json | undefined>;
 }
 
 /** Commands in the order of query-commands. */
@@ -58,10 +67,12 @@ export function parseRequest(message: Json, oob: boolean): QmpRequest {
 }
 
 /** Looks the command up, checks its arguments and runs it. Throws QmpError. */
-export async function dispatch(request: QmpRequest, commands: QmpCommands, unknown: (name: string) => QmpError): Promise<Json> {
+export async function dispatch(
+  request: QmpRequest, monitor: QmpMonitor, commands: QmpCommands, unknown: (name: string) => QmpError,
+): Promise<Json> {
   const command = commands.get(request.execute);
   if (command === undefined) throw unknown(request.execute);
   if (request.outOfBand && command.allowOob !== true) throw new QmpError(`The command ${request.execute} does not support OOB`);
   checkMembers(request.arguments, command.arguments ?? {}, '', command.open === true);
-  return await command.run(request.arguments) ?? {};
+  return await command.run(request.arguments, monitor) ?? {};
 }

@@ -6,8 +6,12 @@
  * A client that vanishes, sends garbage or does not read loses its own connection, nobody else's.
  */
 import { createServer } from 'node:net';
-import type { Server, Socket } from 'node:net';
-import type { QmpCommand, QmpCommands } from './dispatch.js';
+import type { Server } from 'node:net';
+import type { Fd } from '../../sys/fd.js';
+import { takeSocket } from '../../sys/socket.js';
+import { QmpConnection } from './connection.js';
+import { NamedDescriptors } from './descriptors.js';
+import type { QmpCommand, QmpCommands, QmpMonitor } from './dispatch.js';
 import { dispatch, isJsonObject, parseRequest } from './dispatch.js';
 import { QmpError } from './error.js';
 import type { QmpMembers } from './schema.js';
@@ -34,7 +38,8 @@ export interface QmpVersion {
 export const NEGOTIATION: QmpMembers = { '*enable': { list: { enum: ['oob'] } } };
 
 class QmpClientSession {
-  readonly #socket: Socket;
+  readonly #connection: QmpConnection;
+  readonly #monitor: QmpMonitor;
   readonly #server: QmpServer;
   #negotiated = false;
   #oob = false;
@@ -44,8 +49,7 @@ class QmpClientSession {
   #negotiating: Promise<void> = Promise.resolve();
   readonly #negotiation: QmpCommands;
 
-  constructor(socket: Socket, server: QmpServer) {
-    this.#socket = socket;
+  constructor(socket: Fd, descriptors: NamedDescriptors, server: QmpServer, closed: (session: QmpClientSession) => void) {
     this.#server = server;
     this.#negotiation = new Map<string, QmpCommand>([['qmp_capabilities', {
       arguments: NEGOTIATION,
@@ -56,8 +60,14 @@ class QmpClientSession {
       },
     }]]);
     const stream = new JsonStream((message) => this.#receive(message));
-    socket.on('data', (chunk: Buffer) => stream.feed(chunk));
-    socket.on('error', () => socket.destroy());
+    this.#connection = new QmpConnection(socket, {
+      data: (bytes) => {
+        stream.feed(bytes);
+        this.#throttle();
+      },
+      closed: () => closed(this),
+    });
+    this.#monitor = { descriptors, takeDescriptor: () => this.#connection.takeDescriptor() };
     this.send({ QMP: { version: { ...server.version, qemu: { ...server.version.qemu } }, capabilities: ['oob'] } });
   }
 
@@ -66,10 +76,19 @@ class QmpClientSession {
   }
 
   send(message: Json): void {
-    if (this.#socket.destroyed) return;
     // One message may be of any size: who sends a long `id` gets it back.
-    if (this.#socket.writableLength > OUTPUT_LIMIT) this.#socket.destroy();
-    else this.#socket.write(`${writeJson(message)}\r\n`);
+    if (this.#connection.outputSize > OUTPUT_LIMIT) this.#connection.close();
+    else this.#connection.write(`${writeJson(message)}\r\n`);
+  }
+
+  /** Ends the connection once its output is sent. */
+  end(): Promise<void> {
+    return this.#connection.end();
+  }
+
+  /** A descriptor belongs to the command with which it came: nothing later is read until that has taken it. */
+  #throttle(): void {
+    this.#connection.pause(this.#queued >= QUEUE_LIMIT || (this.#connection.hasDescriptor && this.#queued + this.#early > 0));
   }
 
   #receive(message: Json | JsonError): void {
@@ -80,6 +99,7 @@ class QmpClientSession {
       if (this.#negotiated) this.#enqueue(message);
       else this.send(await this.#answer(message));
       this.#early--;
+      this.#throttle();
     });
   }
 
@@ -89,13 +109,12 @@ class QmpClientSession {
       return;
     }
     this.#queued++;
-    if (this.#queued >= QUEUE_LIMIT) this.#socket.pause();
     void this.#server.loop.run(async () => {
       try {
-        if (!this.#socket.destroyed) this.send(await this.#answer(message));
+        if (!this.#connection.closed) this.send(await this.#answer(message));
       } finally {
         this.#queued--;
-        if (this.#queued < QUEUE_LIMIT) this.#socket.resume();
+        this.#throttle();
       }
     });
   }
@@ -111,8 +130,9 @@ class QmpClientSession {
     try {
       if (message instanceof JsonError) throw new QmpError(message.message);
       const request = parseRequest(message, this.#oob);
-      if (this.#negotiated) return { return: await dispatch(request, this.#server.commands, unknownCommand), ...id };
-      return { return: await dispatch(request, this.#negotiation, expectsNegotiation), ...id };
+      const [commands, unknown] = this.#negotiated ? [this.#server.commands, unknownCommand] as const
+        : [this.#negotiation, expectsNegotiation] as const;
+      return { return: await dispatch(request, this.#monitor, commands, unknown), ...id };
     } catch (error) {
       if (!(error instanceof QmpError)) this.#server.onFault(error);
       const { errorClass, message: desc } = error instanceof QmpError ? error : new QmpError('internal error');
@@ -140,7 +160,9 @@ export class QmpServer {
   readonly loop: MainLoop;
   readonly version: QmpVersion;
   readonly onFault: (error: unknown) => void;
-  readonly #sessions = new Map<QmpClientSession, Socket>();
+  readonly #sessions = new Set<QmpClientSession>();
+  /** Of each socket that is listened on: QEMU's monitors. */
+  readonly #descriptors: NamedDescriptors[] = [];
   readonly #servers: Server[] = [];
 
   constructor(options: QmpServerOptions) {
@@ -152,10 +174,12 @@ export class QmpServer {
 
   /** Listens on a socket path or host and port; rejects with Node's error (EADDRINUSE, ENOENT, EACCES). */
   listen(address: { readonly path: string } | { readonly host: string; readonly port: number }): Promise<void> {
-    const server = createServer((socket) => {
-      const session = new QmpClientSession(socket, this);
-      this.#sessions.set(session, socket);
-      socket.once('close', () => this.#sessions.delete(session));
+    const descriptors = new NamedDescriptors();
+    this.#descriptors.push(descriptors);
+    const server = createServer({ pauseOnConnect: true }, (socket) => {
+      const fd = takeSocket(socket);
+      if (fd === undefined) return;
+      this.#sessions.add(new QmpClientSession(fd, descriptors, this, (session) => this.#sessions.delete(session)));
     });
     this.#servers.push(server);
     return new Promise((resolve, reject) => {
@@ -174,14 +198,14 @@ export class QmpServer {
       timestamp: { seconds: Number(now / 1_000_000_000n), microseconds: Number(now / 1000n % 1_000_000n) },
       event: name, ...(data === undefined ? {} : { data }),
     };
-    for (const session of this.#sessions.keys()) if (session.listens) session.send(message);
+    for (const session of this.#sessions) if (session.listens) session.send(message);
   }
 
   /** Stops listening (the socket file goes away) and ends every connection once its output is sent. */
   async close(): Promise<void> {
     const closed = this.#servers.map((server) => new Promise<void>((resolve) => server.close(() => resolve())));
-    for (const socket of this.#sessions.values()) socket.end(() => socket.destroy());
-    await Promise.all(closed);
+    await Promise.all([...closed, ...[...this.#sessions].map((session) => session.end())]);
+    for (const descriptors of this.#descriptors) descriptors.close();
   }
 }
 
