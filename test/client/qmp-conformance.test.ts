@@ -1,10 +1,12 @@
 /** One script to stock QEMU and to our VMM: the same replies and events, but for times, versions and what the table names. */
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { closeSync, mkdtempSync, openSync, rmSync } from 'node:fs';
 import { createConnection } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
+import { takeSocket } from '../../src/sys/socket.js';
 import { MDEVSIM } from '../cli/mdevsim.js';
 import { qemuMajor, whyNoQemu } from '../e2e/requirements.js';
 import type { Line, Piece } from './qmp-peer.js';
@@ -133,6 +135,29 @@ describe('QMP as stock QEMU speaks it', { timeout: 110_000, ...(skip === undefin
       replies.push(await target.command('query-migrate'), await target.command('query-status'), await source.command('cont'),
         await source.command('query-status'));
       told.push({ setup, reply, replies, source: story(source), target: story(target) });
+    }
+    assertSame(told[1], told[0]);
+  }));
+
+  it('tells the same story of one over a socket that its client has connected and passed', () => withPairs(async (pairs) => {
+    const told = [];
+    for (const { source, target, uri } of pairs) {
+      const connected = createConnection({ path: uri.slice('unix:'.length) });
+      await once(connected, 'connect');
+      const socket = takeSocket(connected);
+      assert.ok(socket);
+      await source.command('migrate-set-parameters', { 'max-bandwidth': 0 });
+      const before = source.descriptors;
+      const getfd = { text: '{"execute":"getfd","arguments":{"fdname":"mig"}}', descriptors: [socket.fd] };
+      const replies = [await source.say(getfd)];
+      socket.close();
+      await source.command('migrate', { uri: 'fd:mig' });
+      await source.reached(/completed/);
+      await target.reached(/completed/);
+      source.drain();
+      replies.push(await source.command('query-status'), await target.command('query-status'));
+      replies.push(await source.command('closefd', { fdname: 'mig' }));
+      told.push({ replies, source: story(source), target: story(target), left: source.descriptors - before });
     }
     assertSame(told[1], told[0]);
   }));
