@@ -6,11 +6,12 @@
  * Behaves as samples/vfio-mdev/mtty.c: mtty_set_state(), except that RESUMING -> STOP after close and open is EINVAL (the real
  * driver follows a null pointer there).
  */
-import { Errno } from '../abi/errno.js';
+import { Errno, isErrno } from '../abi/errno.js';
 import {
   VFIO_DEVICE_STATE_ERROR, VFIO_DEVICE_STATE_RESUMING, VFIO_DEVICE_STATE_RUNNING, VFIO_DEVICE_STATE_STOP_COPY,
 } from '../abi/vfio.js';
 import type { Awaitable, FileRequest, OpenFile } from '../kernfs/file.js';
+import { logError } from '../trace/trace.js';
 import type { VfioMigrationOps } from './device.js';
 import { generated_record } from './generated-state.js';
 import { isSaving, isStateSupported, statePath } from './migration-arcs.js';
@@ -213,7 +214,8 @@ export class MigrationMachine implements VfioMigrationOps {
     try {
       if (to === VFIO_DEVICE_STATE_RESUMING) throw new Errno('EINVAL');
       for (const state of statePath(this.#state, to, this.#flags)) this.#step(this.#state, state);
-    } catch {
+    } catch (error) {
+      if (!isErrno(error)) logError('the way back from a transition that failed', error);
       if (this.getState() !== VFIO_DEVICE_STATE_ERROR) this.#enterError(this.#state);
     }
   }

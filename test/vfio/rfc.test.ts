@@ -395,7 +395,7 @@ describe('the dirty bitmap', () => {
     }
   });
 
-  it('has no room for a mapping of 2^31 pages: EINVAL, with the device open or to open it, which then has no memory', async () => {
+  it('a mapping of 2^31 pages is EINVAL while it is open, and opening it then too, which leaves it no memory', async () => {
     const map = abi.vfio_iommu_type1_dma_map.encode({ argsz: 32, flags: 3, vaddr: 0n, iova: 1n << 50n, size: 1n << 43n });
     const client = await RfcClient.openNew('rfc-v3');
     assert.equal((await client.client.ioctl(client.container, abi.VFIO_IOMMU_MAP_DMA, map)).errno, 'EINVAL');
