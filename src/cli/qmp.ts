@@ -1,17 +1,19 @@
 /** `mdevsim qmp`: one command to a VMM's (or QEMU's) monitor, for shell scripts. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { QmpClient, QmpReplyError } from '../client/qmp/client.js';
+import { QmpClient, QmpReplyError, QmpTimeoutError } from '../client/qmp/client.js';
 import { CliError, describe, EXIT_USAGE } from './errors.js';
 
 export interface QmpRequest {
   /** Repeat until the reply, on one line without blanks, matches this. */
   readonly until?: RegExp;
-  /** Seconds. */
+  /** How long to wait for a reply, and with `until` for the one that matches, seconds. */
   readonly timeout: number;
 }
 
 /** ms between repetitions */
 const INTERVAL = 20;
+/** ms */
+const SECOND = 1000;
 
 /** A regular expression. */
 export function parsePattern(text: string): RegExp {
@@ -22,28 +24,36 @@ export function parsePattern(text: string): RegExp {
   }
 }
 
-/** `{"uri": "unix:/x"}`, or `uri=unix:/x` and more such words, whose values are numbers, true, false or else strings. */
+/** Throws CliError. */
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text) as unknown;
+  } catch {
+    throw new CliError(`the arguments are no JSON: ${text}`, EXIT_USAGE);
+  }
+}
+
+/**
+ * `{"uri": "unix:/x"}`, or `uri=unix:/x` and more such words, whose values are numbers, true, false, lists and objects, or else
+ * strings.
+ */
 export function parseArguments(words: readonly string[]): object | undefined {
   if (words.length === 0) return undefined;
   const [first = ''] = words;
   if (first.startsWith('{')) {
-    try {
-      return JSON.parse(first) as object;
-    } catch {
-      throw new CliError(`the arguments are no JSON: ${first}`, EXIT_USAGE);
-    }
+    return parseJson(first) as object;
   }
   return Object.fromEntries(words.map((word) => {
     const at = word.indexOf('=');
     if (at <= 0) throw new CliError(`arguments are JSON or name=value, not '${word}'`, EXIT_USAGE);
     const text = word.slice(at + 1);
-    return [word.slice(0, at), /^(true|false|-?\d{1,15})$/.test(text) ? JSON.parse(text) as unknown : text];
+    return [word.slice(0, at), /^(true|false|-?\d{1,15}|[[{].*)$/s.test(text) ? parseJson(text) : text];
   }));
 }
 
 async function repeat(client: QmpClient, command: string, args: object | undefined, request: QmpRequest): Promise<string> {
   const { until, timeout } = request;
-  const end = performance.now() + timeout * 1000;
+  const end = performance.now() + timeout * SECOND;
   for (;;) {
     const reply = JSON.stringify(await client.executeAny(command, args));
     if (until === undefined || until.test(reply)) return reply;
@@ -54,20 +64,23 @@ async function repeat(client: QmpClient, command: string, args: object | undefin
   }
 }
 
+const late = (error: unknown, { timeout }: QmpRequest): CliError | undefined =>
+  (error instanceof QmpTimeoutError ? new CliError(`no answer within ${timeout} s`) : undefined);
+
 /** Prints what the command returns, as JSON on one line. */
 export async function qmp(socket: string, command: string, words: readonly string[], request: QmpRequest): Promise<void> {
   const args = parseArguments(words);
   let client: QmpClient;
   try {
-    client = await QmpClient.connect(socket.replace(/^unix:/, ''));
+    client = await QmpClient.connect(socket.replace(/^unix:/, ''), request.timeout * SECOND);
   } catch (error) {
-    throw new CliError(`no monitor answers at ${socket}: ${describe(error)}`);
+    throw late(error, request) ?? new CliError(`no monitor answers at ${socket}: ${describe(error)}`);
   }
   try {
     process.stdout.write(`${await repeat(client, command, args, request)}\n`);
   } catch (error) {
     if (error instanceof QmpReplyError) throw new CliError(error.desc);
-    throw error;
+    throw late(error, request) ?? error;
   } finally {
     client.close();
   }

@@ -74,10 +74,12 @@ export function declareVmm(program: Command): void {
     .description("Send one command to a VMM's monitor and print what it returns, as JSON.")
     .argument('<socket>', 'path of its QMP socket')
     .argument('<command>')
-    .argument('[arguments...]', 'JSON, or name=value ...')
+    .argument('[arguments...]', 'JSON, or name=value ..., a value that begins with [ or { being JSON')
     .option('--until <pattern>', 'repeat the command until what it returns (JSON without blanks) matches this regular expression')
-    .option('--timeout <seconds>', 'how long to repeat it', value((text) => parseCount(text, '--timeout', 1, 3600)), 20)
+    .option('--timeout <seconds>', 'how long to wait for an answer, and with --until to repeat it',
+      value((text) => parseCount(text, '--timeout', 1, 3600)), 20)
     .addHelpText('after', '\nExample:\n  mdevsim qmp /tmp/a.qmp migrate uri=unix:/tmp/migration'
+      + '\n  mdevsim qmp /tmp/a.qmp migrate-set-capabilities capabilities=\'[{"capability":"events","state":true}]\''
       + '\n  mdevsim qmp --until completed /tmp/a.qmp query-migrate')
     .action(async (socket: string, name: string, words: string[], options: { until?: string; timeout: number }) => {
       const { parsePattern, qmp } = await import('./qmp.js');

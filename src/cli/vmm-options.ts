@@ -39,9 +39,9 @@ const MAX_RAM = 2 ** 32;
 export function parseRam(text: string): number {
   const match = /^(\d{1,12})([KMG]?)$/i.exec(text);
   const size = match === null ? 0 : Number(match[1]) * (UNITS[(match[2] ?? '').toUpperCase()] ?? 2 ** 20);
-  if (size <= 0 || size % PAGE !== 0 || size > MAX_RAM) {
-    throw usage(`--ram must be a size such as 64M, at most 4G, not '${text}'`);
-  }
+  if (size <= 0) throw usage(`--ram must be a size such as 64M, not '${text}'`);
+  if (size > MAX_RAM) throw usage(`--ram must be at most 4G, not '${text}'${/\d$/.test(text) ? ', which is MiB' : ''}`);
+  if (size % PAGE !== 0) throw usage(`--ram must be whole pages of ${PAGE} bytes, not '${text}'`);
   return size;
 }
 

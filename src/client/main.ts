@@ -13,6 +13,7 @@ import { Parameters } from './migration/parameters.js';
 import { Steps } from './migration/steps.js';
 import type { Step } from './migration/steps.js';
 import { QmpServer } from './qmp/server.js';
+import { checkSocketPath } from '../sys/socket.js';
 import { VfioDevices } from './vfio/devices.js';
 import { PciDevice } from './vfio/pci-device.js';
 import { createProtocol } from './vfio/protocol.js';
@@ -110,6 +111,7 @@ export async function startVmm(options: VmmOptions): Promise<RunningVmm> {
       loop, version: VERSION, onFault,
     });
     for (const path of options.qmp) {
+      checkSocketPath(path);
       await server.listen({ path }).catch((error: unknown) => {
         throw new Error(bindFailure(path, error as NodeJS.ErrnoException));
       });

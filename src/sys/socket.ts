@@ -33,6 +33,14 @@ const cmsghdr = struct('cmsghdr', { cmsg_len: u64, cmsg_level: s32, cmsg_type: s
 const MAX_DESCRIPTORS = 16;
 const DESCRIPTOR = 4;
 
+/** Bytes of sun_path, which Node fills with a 0 at the end. */
+const MAX_PATH = 107;
+
+/** Throws an Error of QEMU's text where a UNIX socket can't have this path: Node would cut it off without a word. */
+export function checkSocketPath(path: string): void {
+  if (Buffer.byteLength(path) > MAX_PATH) throw new Error(`UNIX socket path '${path}' is too long`);
+}
+
 /** Two connected stream sockets, close-on-exec. */
 export function socketPair(): [Fd, Fd] {
   const pair = new Int32Array(2);

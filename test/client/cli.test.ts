@@ -8,11 +8,15 @@ import { asRoot, mdevsim, Server } from '../cli/mdevsim.js';
 import { Vmm } from '../../src/index.js';
 import { MDEVSIM } from '../cli/mdevsim.js';
 
+/** One byte more than a socket's path may have. */
+const LONG = `/tmp/${'x'.repeat(103)}`;
 const UUID = '11111111-1111-4111-8111-111111111111';
 
 describe('options of mdevsim vmm', () => {
   it('--ram takes sizes of whole pages', () => {
     assert.deepEqual(['64M', '64', '4K', '1g', '4G'].map(parseRam), [64 << 20, 64 << 20, 4096, 2 ** 30, 2 ** 32]);
+    assert.throws(() => parseRam('12345'), /at most 4G, not '12345', which is MiB/);
+    assert.throws(() => parseRam('1K'), /whole pages/);
     for (const text of ['', '0', '-1', '64MB', '1K', '5G', '1.5M', 'M']) assert.throws(() => parseRam(text), /--ram must be/,
       text);
   });
@@ -50,7 +54,10 @@ describe('options of mdevsim vmm', () => {
     assert.deepEqual(parseArguments(['{"a": [1]}']), { a: [1] });
     assert.deepEqual(parseArguments(['uri=unix:/a=b', 'n=5', 'yes=true', 'text=05x']), { uri: 'unix:/a=b', n: 5, yes: true,
       text: '05x' });
-    for (const bad of [['{'], ['a'], ['=1']]) assert.throws(() => parseArguments(bad), CliError);
+    assert.deepEqual(parseArguments(['capabilities=[{"capability":"events","state":true}]', 'a={"b": null}', 'c=x[']), {
+      capabilities: [{ capability: 'events', state: true }], a: { b: null }, c: 'x[',
+    });
+    for (const bad of [['{'], ['a'], ['=1'], ['a=[1'], ['a={b}']]) assert.throws(() => parseArguments(bad), CliError);
   });
 });
 
@@ -63,6 +70,8 @@ describe('mdevsim vmm', { timeout: 80_000, ...asRoot }, () => {
       [['--protocol', 'v1'], 2, /--protocol is one of v2, rfc, rfc-v2, rfc-v3, not 'v1'/],
       [['--rfc-order', 'ram-first'], 2, /--rfc-order is for the RFC's protocols, not for v2/],
       [['--qmp', 'unix:/nonexistent/qmp'], 1, 'mdevsim: Failed to bind socket to /nonexistent/qmp: No such file or directory'],
+      [['--qmp', `unix:${LONG}`], 1, `mdevsim: UNIX socket path '${LONG}' is too long`],
+      [['--incoming', `unix:${LONG}`], 1, `mdevsim: UNIX socket path '${LONG}' is too long`],
       [['--incoming', 'bogus:1'], 1, 'mdevsim: unknown migration protocol: bogus:1'],
       [['--incoming', 'unix:/nonexistent/sock'], 1, 'mdevsim: Failed to bind socket to /nonexistent/sock: No such file or directory'],
       [['--break', 'nope'], 2, /--break is one of save_prepare/],
@@ -78,7 +87,7 @@ describe('mdevsim vmm', { timeout: 80_000, ...asRoot }, () => {
     await using lab = await Server.start(['--mdev', `mtty-2,uuid=${UUID}`]);
     const result = mdevsim(['vmm', '--lab', lab.dir, '--slots', '0', '--device', UUID]);
     assert.equal(result.status, 1);
-    assert.match(result.stderr, /Too many open files/);
+    assert.match(result.stderr, /Too many open files \(no descriptor slots left: .*--slots\)/);
 
     await using vmm = await Vmm.start({ lab: lab.dir, devices: [`${UUID},id=vf0`], command: MDEVSIM, args: ['--name', 'me'] });
     assert.equal(mdevsim(['qmp', vmm.socket, 'query-name']).stdout, '{"name":"me"}\n');
@@ -86,7 +95,12 @@ describe('mdevsim vmm', { timeout: 80_000, ...asRoot }, () => {
     const wrong = mdevsim(['qmp', vmm.socket, 'migrate', 'uri=bogus:1']);
     assert.deepEqual([wrong.status, wrong.stderr], [1, 'mdevsim: unknown migration protocol: bogus:1\n']);
     assert.match(mdevsim(['qmp', '/nonexistent', 'query-name']).stderr, /no monitor answers at \/nonexistent/);
+    assert.match(mdevsim(['qmp', LONG, 'query-name']).stderr, /too long/);
     assert.match(mdevsim(['qmp', '--until', '(', vmm.socket, 'query-name']).stderr, /no regular expression/);
+    vmm.process.kill('SIGSTOP');
+    const stopped = mdevsim(['qmp', '--timeout', '1', vmm.socket, 'query-name']);
+    vmm.process.kill('SIGCONT');
+    assert.deepEqual([stopped.status, stopped.stderr], [1, 'mdevsim: no answer within 1 s\n']);
     vmm.process.kill('SIGTERM');
     assert.equal(await vmm.ended, 0);
   });

@@ -193,10 +193,13 @@ describe('QMP as stock QEMU speaks it', { timeout: 110_000, ...(skip === undefin
       await source.reached(/failed/);
       source.drain();
       replies.push(await source.command('query-migrate'));
-      await source.command('migrate', { uri: 'tcp:127.0.0.1:1' });
-      await source.reached(/failed/, 4);
-      source.drain();
-      replies.push(await source.command('query-migrate'));
+      for (const nowhere of ['tcp:127.0.0.1:1', `unix:/${'x'.repeat(200)}`]) {
+        const after = source.events.length;
+        await source.command('migrate', { uri: nowhere });
+        await source.reached(/failed/, after);
+        source.drain();
+        replies.push(await source.command('query-migrate'));
+      }
       await source.command('migrate-set-parameters', { 'max-bandwidth': 0 });
       await source.command('migrate', { uri });
       await source.reached(/completed/);

@@ -7,7 +7,7 @@ import { createConnection, createServer } from 'node:net';
 import { dirname } from 'node:path';
 import { ERRNO } from '../../abi/errno.js';
 import { Fd } from '../../sys/fd.js';
-import { isStreamSocket, takeSocket } from '../../sys/socket.js';
+import { checkSocketPath, isStreamSocket, takeSocket } from '../../sys/socket.js';
 import { strerror } from '../../sys/strerror.js';
 import type { Json } from '../qmp/json-parser.js';
 import type { NamedDescriptors } from '../qmp/descriptors.js';
@@ -84,6 +84,7 @@ export function connect(address: Exclude<MigrationAddress, { type: 'fd' }>, sign
   return new Promise((resolve, reject) => {
     const hopeless = address.type === 'inet' ? unresolvable(address) : undefined;
     if (hopeless !== undefined) return reject(new Error(hopeless));
+    if (address.type === 'unix') checkSocketPath(address.path);
     const socket = address.type === 'unix' ? createConnection({ path: address.path })
       : createConnection({ host: address.host, port: portNumber(address.port) ?? 0 });
     const give = (): void => {
@@ -124,6 +125,7 @@ export function listen(
   return new Promise((resolve, reject) => {
     const hopeless = address.type === 'inet' && address.host !== '' ? unresolvable(address) : undefined;
     if (hopeless !== undefined) return reject(new Error(hopeless));
+    if (address.type === 'unix') checkSocketPath(address.path);
     let taken = false;
     const server = createServer({ pauseOnConnect: true, noDelay: true }, (socket) => {
       const fd = takeSocket(socket);

@@ -5,6 +5,7 @@
  */
 import { createConnection } from 'node:net';
 import type { Socket } from 'node:net';
+import { checkSocketPath } from '../../sys/socket.js';
 import type { MigrationStatus as OwnMigrationStatus } from '../migration/state.js';
 
 /** `failing` is QEMU 11's. */
@@ -86,6 +87,11 @@ export class QmpReplyError extends Error {
   }
 }
 
+/** Something did not come in time. */
+export class QmpTimeoutError extends Error {
+  override readonly name = 'QmpTimeoutError';
+}
+
 interface Message extends Partial<QmpEvent> {
   readonly id?: number;
   readonly return?: unknown;
@@ -101,22 +107,25 @@ export class QmpClient {
   /** All events since the connection, in order. */
   readonly events: QmpEvent[] = [];
   readonly #socket: Socket;
+  readonly #patience: number;
   readonly #pending = new Map<number, { resolve: (value: unknown) => void; reject: (error: Error) => void }>();
   readonly #watchers = new Set<() => void>();
   #next = 1;
   #text = '';
   #closed = false;
 
-  private constructor(socket: Socket) {
+  private constructor(socket: Socket, patience: number) {
     this.#socket = socket;
+    this.#patience = patience;
     socket.setEncoding('utf8');
     socket.on('data', (data: string) => this.#receive(data));
     socket.on('error', () => this.#end());
     socket.on('close', () => this.#end());
   }
 
-  /** Connects to a socket path and negotiates. Rejects with Node's error. */
-  static async connect(path: string): Promise<QmpClient> {
+  /** Connects to a socket path and negotiates. Rejects with Node's error. `patience`: with each reply, ms. */
+  static async connect(path: string, patience = PATIENCE): Promise<QmpClient> {
+    checkSocketPath(path);
     const socket = await new Promise<Socket>((resolve, reject) => {
       const made = createConnection({ path });
       made.once('error', reject);
@@ -125,7 +134,7 @@ export class QmpClient {
         resolve(made);
       });
     });
-    const client = new QmpClient(socket);
+    const client = new QmpClient(socket, patience);
     try {
       await client.#send('qmp_capabilities', undefined);
     } catch (error) {
@@ -187,13 +196,13 @@ export class QmpClient {
     if (this.#closed) return Promise.reject(new Error('the connection is closed'));
     const answer = new Promise<unknown>((resolve, reject) => void this.#pending.set(id, { resolve, reject }));
     this.#socket.write(`${JSON.stringify({ execute: command, id, ...(args === undefined ? {} : { arguments: args }) })}\n`);
-    return this.#within(PATIENCE, `the reply to ${command}`, answer);
+    return this.#within(this.#patience, `the reply to ${command}`, answer);
   }
 
   async #within<T>(patience: number, what: string, promise: Promise<T>): Promise<T> {
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<never>((_resolve, reject) => {
-      timer = setTimeout(() => reject(new Error(`waited ${patience} ms for ${what}; ${this.#seen()}`)), patience);
+      timer = setTimeout(() => reject(new QmpTimeoutError(`waited ${patience} ms for ${what}; ${this.#seen()}`)), patience);
     });
     try {
       return await Promise.race([promise, late]);

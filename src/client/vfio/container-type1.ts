@@ -154,7 +154,7 @@ export class GroupBackend implements Backend {
     try {
       return ioctlFd(group, VFIO_GROUP_GET_DEVICE_FD, path);
     } catch (error) {
-      const hint = isErrno(error, 'EMFILE') ? ' (no descriptor slots: start this program with "mdevsim run")' : '';
+      const hint = isErrno(error, 'EMFILE') ? ' (no descriptor slots left: see "mdevsim run" and --slots)' : '';
       throw new VfioError(`${failure(`error getting device from group ${number}`, error).message}${hint}`, errnoOf(error).errno);
     }
   }
