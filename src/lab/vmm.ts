@@ -1,7 +1,7 @@
 /**
  * Vmm: one `mdevsim vmm` as a child process, for tests.
  *
- *   const source = await Vmm.start({ lab: lab.dir, devices: [`${uuid},id=vf0`] });
+ *   const source = await Vmm.start({ lab, devices: [`${uuid},id=vf0`] });
  *   await source.qmp.execute('migrate', { uri: target.uri });
  *   await source.migrated();
  *   await source.end();
@@ -16,12 +16,12 @@ import type { MigrationInfo } from '../client/qmp/client.js';
 import { QmpClient } from '../client/qmp/client.js';
 
 export interface VmmStartOptions {
-  /** Mount point of the lab, which another process may serve or this one. */
-  readonly lab: string;
+  /** The lab, or its mount point, which another process may serve or this one. */
+  readonly lab: string | { readonly dir: string };
   /** As --device takes them: `UUID,id=vf0`. */
   readonly devices?: readonly string[];
-  /** Wait for a migration at `uri`; or, as it says, `defer`. */
-  readonly incoming?: boolean | 'defer';
+  /** Wait for a migration: at a `uri` that nobody else has; at this one, as --incoming takes it; or `defer`. */
+  readonly incoming?: boolean | string;
   /** More options: `--break`, `save_setup`. */
   readonly args?: readonly string[];
   /** How to call mdevsim. Default: this very copy of it. */
@@ -42,7 +42,7 @@ function ownCommand(): string[] {
 
 export class Vmm {
   readonly process: ChildProcess;
-  /** Where it waits for a migration. */
+  /** Where it waits for a migration, or one that is told to later may. */
   readonly uri: string;
   /** Exit status; null where a signal ended it. */
   readonly ended: Promise<number | null>;
@@ -52,12 +52,13 @@ export class Vmm {
 
   private constructor(options: VmmStartOptions) {
     this.#scratch = mkdtempSync(join(tmpdir(), 'mdevsim-vmm-'));
-    this.uri = `unix:${join(this.#scratch, 'migration')}`;
-    const incoming = options.incoming === true ? this.uri : options.incoming === 'defer' ? 'defer' : undefined;
+    const { lab, incoming = false } = options;
+    const own = `unix:${join(this.#scratch, 'migration')}`;
+    this.uri = typeof incoming === 'string' && incoming !== 'defer' ? incoming : own;
     const [file = '', ...args] = [
-      ...(options.command ?? ownCommand()), 'vmm', '--lab', options.lab, '--qmp', `unix:${this.socket}`, '--log',
+      ...(options.command ?? ownCommand()), 'vmm', '--lab', typeof lab === 'string' ? lab : lab.dir, '--qmp', `unix:${this.socket}`, '--log',
       ...(options.devices ?? []).flatMap((device) => ['--device', device]),
-      ...(incoming === undefined ? [] : ['--incoming', incoming]), ...(options.args ?? []),
+      ...(incoming === false ? [] : ['--incoming', incoming === true ? own : incoming]), ...(options.args ?? []),
     ];
     this.process = spawn(file, args, { stdio: ['ignore', 'pipe', 'pipe'] });
     const keep = (data: Buffer): void => { this.#output = (this.#output + data.toString()).slice(-OUTPUT); };

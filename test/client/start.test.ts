@@ -81,7 +81,9 @@ describe('starting mdevsim vmm', { timeout: 85_000 }, () => {
     // Another size is another machine.
     await vmm.end();
     await bench.recreate(SOURCE);
-    const other = await bench.vmm({ devices: [`${SOURCE},id=vf0`], incoming: true, args: ['--ram', '4M'] });
+    const uri = `unix:${join(bench.scratch, 'elsewhere')}`;
+    const other = await bench.vmm({ devices: [`${SOURCE},id=vf0`], incoming: uri, args: ['--ram', '4M'] });
+    assert.equal(other.uri, uri);
     await quickly(target);
     const after = target.qmp.events.length;
     await target.qmp.execute('migrate', { uri: other.uri });
