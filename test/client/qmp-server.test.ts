@@ -1,6 +1,6 @@
 /** Clients of the monitor that behave badly harm only themselves. */
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { closeSync, mkdtempSync, openSync, readdirSync, rmSync } from 'node:fs';
 import { createConnection } from 'node:net';
 import type { Socket } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -9,6 +9,7 @@ import { after, before, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { RunningVmm } from '../../src/client/main.js';
 import { startVmm } from '../../src/client/main.js';
+import { sendWithDescriptors } from './descriptors.js';
 import { QmpClient, QmpReplyError } from '../../src/client/qmp/client.js';
 
 const CLIENTS = 100;
@@ -33,6 +34,9 @@ class Raw {
 
   write(data: string | Buffer): Promise<void> {
     return new Promise((resolve) => this.#socket.write(data, () => resolve()));
+  }
+  pass(text: string, descriptor: number): void {
+    sendWithDescriptors(this.#socket, text, [descriptor]);
   }
   async until(pattern: RegExp): Promise<string> {
     const end = Date.now() + 15_000;
@@ -134,6 +138,22 @@ describe('the QMP server', { timeout: 60_000 }, () => {
     await client.until(/"id": "long"/);
     assert.match(client.text, /The command nope has not been found/);
     client.end();
+  });
+
+  it('refuses a migration over a descriptor that is no socket, and keeps none', async () => {
+    const file = openSync('/dev/null', 'r+');
+    const client = new Raw();
+    await client.write('{"execute":"qmp_capabilities","id":"in"}');
+    await client.until(/"id": "in"/);
+    const before = readdirSync('/proc/self/fd').length;
+    client.pass('{"execute":"getfd","arguments":{"fdname":"a file"},"id":"got"}', file);
+    await client.until(/\{"return": \{\}, "id": "got"\}/);
+    assert.equal(readdirSync('/proc/self/fd').length, before + 1);
+    await client.write('{"execute":"migrate","arguments":{"uri":"fd:a file"},"id":"failed"}');
+    await client.until(/File descriptor named 'a file' is not a stream socket"\}, "id": "failed"/);
+    assert.equal(readdirSync('/proc/self/fd').length, before);
+    client.end();
+    closeSync(file);
   });
 
   it('lets a held main loop be let go, by new clients too', async () => {
