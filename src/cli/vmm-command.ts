@@ -40,7 +40,7 @@ export function declareVmm(program: Command): void {
     .option('--lab <dir>', 'use the lab that is mounted there (otherwise: start this below "mdevsim run")')
     .option('--slots <n>', 'with --lab: how many files the lab can open in this process at a time', value(parseSlots),
       DEFAULT_SLOTS)
-    .option('--device <uuid[,id=ID][,enable-migration=auto|on|off][,migration-events=on][,iommufd=on]>',
+    .option('--device <uuid[,id=ID][,addr=05.0][,enable-migration=auto|on|off][,migration-events=on][,iommufd=on]>',
       'an mdev as vfio-pci or vfio-ap device, as its driver says (repeatable)',
       many(parseDevice), [])
     .option('--qmp <unix:path>', 'QMP server (repeatable)', many(parseQmp), [])

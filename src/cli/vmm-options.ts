@@ -45,9 +45,9 @@ export function parseRam(text: string): number {
   return size;
 }
 
-const PROPERTIES = ['id', 'enable-migration', 'migration-events', 'iommufd', 'blocker', 'x-device-dirty-page-tracking'];
+const PROPERTIES = ['id', 'bus', 'addr', 'enable-migration', 'migration-events', 'iommufd', 'blocker', 'x-device-dirty-page-tracking'];
 
-/** `UUID[,id=vf0][,enable-migration=auto|on|off][,migration-events=on|off][,iommufd=on|off][,blocker=on|off]` */
+/** `UUID[,id=vf0][,bus=pcie.0][,addr=05.0][,enable-migration=auto|on|off][,migration-events=on|off][,iommufd=on|off][,blocker=on|off]` */
 export function parseDevice(text: string): VfioPciOptions {
   const [device = '', ...pairs] = text.split(',');
   if (device === '' || device.includes('=')) throw usage(`--device starts with the UUID of an mdev, not '${text}'`);
@@ -72,6 +72,7 @@ export function parseDevice(text: string): VfioPciOptions {
   };
   return {
     sysfsdev: device.includes('/') ? device : `/sys/bus/mdev/devices/${device.toLowerCase()}`, id: values.get('id'),
+    bus: values.get('bus'), addr: values.get('addr'),
     enableMigration: choice<OnOffAuto>('enable-migration', ON_OFF_AUTO), migrationEvents: onOff('migration-events', false),
     iommufd: onOff('iommufd', false), blocker: onOff('blocker', true),
     deviceDirtyTracking: onOff('x-device-dirty-page-tracking', true),

@@ -22,12 +22,12 @@ describe('options of mdevsim vmm', () => {
   });
 
   it('--device takes a UUID or a path, and properties', () => {
-    const plain = { id: undefined, enableMigration: undefined, migrationEvents: false, iommufd: false, blocker: true,
+    const plain = { id: undefined, bus: undefined, addr: undefined, enableMigration: undefined, migrationEvents: false, iommufd: false, blocker: true,
       deviceDirtyTracking: true };
     assert.deepEqual(parseDevice(UUID.toUpperCase()), { ...plain, sysfsdev: `/sys/bus/mdev/devices/${UUID}` });
-    const all = `/a/b,id=vf0,enable-migration=on,migration-events=on,iommufd=on,blocker=off,x-device-dirty-page-tracking=off`;
+    const all = `/a/b,id=vf0,bus=pcie.0,addr=05.0,enable-migration=on,migration-events=on,iommufd=on,blocker=off,x-device-dirty-page-tracking=off`;
     assert.deepEqual(parseDevice(all), {
-      sysfsdev: '/a/b', id: 'vf0', enableMigration: 'on', migrationEvents: true, iommufd: true, blocker: false,
+      sysfsdev: '/a/b', id: 'vf0', bus: 'pcie.0', addr: '05.0', enableMigration: 'on', migrationEvents: true, iommufd: true, blocker: false,
         deviceDirtyTracking: false,
     });
     for (const text of ['', 'id=a', `${UUID},id`, `${UUID},nope=1`, `${UUID},enable-migration=maybe`, `${UUID},iommufd=1`]) {

@@ -26,6 +26,13 @@ const onOffAuto: Check = (name, value) => {
   return value;
 };
 
+/** set_pci_devfn(): text, or slot and function in one number. */
+const address: Check = (name, value) => {
+  if (typeof value !== 'number') return string(name, value);
+  if (!Number.isInteger(value) || value < 0 || value > 0xff) throw new QmpError(`Parameter '${name}' expects a value between -1 and 255`);
+  return `${(value >> 3).toString(16)}.${value & 7}`;
+};
+
 interface Property {
   readonly type: string;
   readonly check: Check;
@@ -36,6 +43,7 @@ interface Property {
 /** Properties of vfio-pci that this VMM has. */
 const PROPERTIES: Readonly<Record<string, Property>> = {
   'sysfsdev': { type: 'str', check: string },
+  'addr': { type: 'str', check: address, default: -1, description: 'Slot and optional function number, example: 06.0 or 06' },
   'iommufd': { type: 'link<iommufd>', check: string },
   'enable-migration': { type: 'OnOffAuto', check: onOffAuto, default: 'auto', description: 'on/off/auto' },
   'migration-events': { type: 'bool', check: onOff, default: false, description: 'on/off' },
@@ -43,16 +51,21 @@ const PROPERTIES: Readonly<Record<string, Property>> = {
 };
 
 /** Throws QmpError. */
-function parseDevice({ driver: _driver, bus: _bus, id, ...properties }: QmpArguments): VfioPciOptions {
+function parseDevice({ driver, bus, id, ...properties }: QmpArguments): VfioPciOptions {
   const values: Record<string, Json> = {};
   for (const [name, value] of Object.entries(properties)) {
     const property = PROPERTIES[name];
-    if (property === undefined) throw new QmpError(`Property 'vfio-pci.${name}' not found`);
+    if (property === undefined || (name === 'addr' && driver !== 'vfio-pci')) {
+      throw new QmpError(`Property '${text(driver)}.${name}' not found`);
+    }
     values[name] = property.check(name, value);
   }
   return {
     sysfsdev: typeof values['sysfsdev'] === 'string' ? values['sysfsdev'] : '',
     id: typeof id === 'string' ? id : undefined,
+    driver: driver === 'vfio-ap' ? driver : 'vfio-pci',
+    bus: typeof bus === 'string' ? bus : undefined,
+    addr: values['addr'] as string | undefined,
     enableMigration: values['enable-migration'] as OnOffAuto | undefined,
     migrationEvents: values['migration-events'] as boolean | undefined,
     iommufd: values['iommufd'] !== undefined,
@@ -60,7 +73,7 @@ function parseDevice({ driver: _driver, bus: _bus, id, ...properties }: QmpArgum
   };
 }
 
-export function deviceCommands({ vm, devices, outgoing }: CommandContext): CommandTable {
+export function deviceCommands({ devices, outgoing }: CommandContext): CommandTable {
   return {
     'device_add': {
       arguments: { 'driver': 'str', '*bus': 'str', '*id': 'str' },
@@ -101,8 +114,8 @@ export function deviceCommands({ vm, devices, outgoing }: CommandContext): Comma
     'query-pci': {
       returns: PCI_INFO,
       run: () => {
-        const slot = (sectionId: string): number => Number.parseInt(sectionId.slice(8, 10), 16);
-        const list = vm.devices.filter(({ api }) => api === 'vfio-pci').map(({ id, sectionId }) => ({ bus: 0, slot: slot(sectionId), function: 0, qdev_id: id }));
+        const list = devices.all.filter(({ api }) => api === 'vfio-pci')
+          .map(({ id, place }) => ({ bus: 0, slot: place.slot, function: place.function, qdev_id: id }));
         return [{ bus: 0, devices: list }];
       },
     },

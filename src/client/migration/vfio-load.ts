@@ -1,6 +1,8 @@
 /** One device of an incoming migration. Source: QEMU's hw/vfio/migration.c: vfio_load_setup() ... vfio_load_cleanup(). */
+import { ERRNO } from '../../abi/errno.js';
 import { VFIO_DEVICE_STATE_RESUMING } from '../../abi/vfio.js';
 import type { VfioMigration, VfioPciDevice } from '../vm/device.js';
+import { VfioError } from '../vm/device.js';
 import type { IncomingDevice } from './device-side.js';
 
 export class DeviceLoader implements IncomingDevice {
@@ -15,6 +17,10 @@ export class DeviceLoader implements IncomingDevice {
   /** vfio_load_setup(). Throws VfioError. */
   setup(): void {
     this.#migration.setState(VFIO_DEVICE_STATE_RESUMING, this.#migration.deviceState);
+    if (this.#migration.hasData) return;
+    // No transition, no data_fd. QEMU finds that out with its first write.
+    const how = 'start a VMM without --incoming on it once, or create it anew';
+    throw new VfioError(`${this.#device.name}: Another VMM has left the device in RESUMING: ${how}`, ERRNO.EBADF);
   }
 
   /** vfio_load_state() of DEV_DATA_STATE. Throws Errno. */

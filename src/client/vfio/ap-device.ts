@@ -7,7 +7,7 @@ import { readFileSync } from 'node:fs';
 import {
   VFIO_AP_CFG_CHG_IRQ_INDEX, VFIO_AP_DISABLE_MIG_IRQ_INDEX, VFIO_AP_ENABLE_MIG_IRQ_INDEX, VFIO_AP_NUM_IRQS, VFIO_AP_NUM_IRQS_V1,
 } from '../../abi/vfio-ap.js';
-import { VFIO_AP_REQ_IRQ_INDEX, VFIO_DEVICE_RESET } from '../../abi/vfio.js';
+import { VFIO_AP_REQ_IRQ_INDEX, VFIO_DEVICE_FLAGS_AP, VFIO_DEVICE_RESET } from '../../abi/vfio.js';
 import { ioctlFd } from '../../sys/io.js';
 import type { ConfigAccess, VfioPciOptions } from '../vm/device.js';
 import { VfioError } from '../vm/device.js';
@@ -40,6 +40,7 @@ export class ApDevice extends HostDevice {
     super(options, place, environment);
     this.sectionId = `vfio-ap/${place.slot}`;
     try {
+      if ((this.flags & VFIO_DEVICE_FLAGS_AP) === 0) throw new VfioError("this isn't an AP device");
       const isV1 = this.hasIrq(VFIO_AP_NUM_IRQS_V1);
       this.watched = isV1 ? [MIGRATABLE, migrationBlock(VFIO_AP_NUM_IRQS_V1)] : [migrationBlock(VFIO_AP_NUM_IRQS)];
       if (this.hasIrq(VFIO_AP_CFG_CHG_IRQ_INDEX)) this.listen(VFIO_AP_CFG_CHG_IRQ_INDEX, () => this.#changed()).enable();

@@ -11,13 +11,11 @@ import { IommufdBackend } from './container-iommufd.js';
 import { GroupBackend } from './container-type1.js';
 import type { LoggedDevice } from './dirty-logs.js';
 import type { HostDevice } from './host-device.js';
+import type { PciAddress } from './pci-address.js';
+import { parseAddress, placeOnBus, ROOT_BUSES } from './pci-address.js';
 import { PciDevice } from './pci-device.js';
 import { createProtocol } from './protocol.js';
 import type { ContainerLog, MigrationProtocol } from './protocol.js';
-
-/** Slots of the root bus: 0 is the host bridge, 31 the ICH9's functions. */
-const FIRST_SLOT = 1;
-const LAST_SLOT = 30;
 
 export interface DeviceHostOptions {
   /** Tell drivers when migrations start and end. */
@@ -28,8 +26,11 @@ export interface DeviceHostOptions {
   readonly onUnplugRequest?: ((device: HostDevice) => void) | undefined;
 }
 
-/** By the mdev's device API. What is no mdev, or not there, is taken for vfio-pci, which says what is wrong with it. */
-function kindOf({ sysfsdev }: VfioPciOptions): typeof ApDevice | typeof PciDevice {
+const KINDS = { 'vfio-ap': ApDevice, 'vfio-pci': PciDevice } as const;
+
+/** As asked for, or by the mdev's device API. What is no mdev, or not there, is taken for vfio-pci, which says what is wrong. */
+function kindOf({ sysfsdev, driver }: VfioPciOptions): typeof ApDevice | typeof PciDevice {
+  if (driver !== undefined) return KINDS[driver];
   try {
     return readFileSync(`${sysfsdev}/mdev_type/device_api`, 'latin1').trim() === VFIO_DEVICE_API_AP_STRING ? ApDevice : PciDevice;
   } catch {
@@ -44,7 +45,8 @@ export class VfioDevices {
   readonly #group: Backend;
   readonly #iommufd: Backend;
   readonly #devices: HostDevice[] = [];
-  readonly #slots = new Map<HostDevice, number>();
+  /** The machine is there: what is added now is hotplugged. */
+  #complete = false;
   readonly #protocol: MigrationProtocol;
   readonly #logs = new Map<Container, { readonly log: ContainerLog; readonly remove: () => void }>();
   #anonymous = 0;
@@ -69,11 +71,13 @@ export class VfioDevices {
 
   /** Throws VfioError with QEMU's text: a duplicate id, no such device, or whatever keeps it from being opened. */
   add(options: VfioPciOptions): HostDevice {
-    const { id } = options;
+    const { id, bus } = options;
+    const kind = kindOf(options);
+    if (bus !== undefined && !(kind === PciDevice && ROOT_BUSES.includes(bus))) throw new VfioError(`Bus '${bus}' not found`);
     if (id !== undefined && this.find(id) !== undefined) throw new VfioError(`Duplicate device ID '${id}'`);
-    const slot = this.#freeSlot();
+    const place = kind === PciDevice ? this.#pciPlace(options.addr) : { slot: this.#apNumber(), function: 0 };
     const qomPath = id === undefined ? `/machine/peripheral-anon/device[${this.#anonymous}]` : `/machine/peripheral/${id}`;
-    const device = new (kindOf(options))(options, { qomPath, slot }, {
+    const device = new kind(options, { qomPath, ...place }, {
       vm: this.#vm, loop: this.#loop, notify: this.#options.notify === true, protocol: this.#protocol,
       backend: options.iommufd === true ? this.#iommufd : this.#group,
       others: this.#devices, unplug: (wanted) => (this.#options.onUnplugRequest ?? ((one): void => this.unplug(one)))(wanted),
@@ -81,7 +85,6 @@ export class VfioDevices {
     device.realize();
     if (id === undefined) this.#anonymous++;
     this.#devices.push(device);
-    this.#slots.set(device, slot);
     this.#vm.devices.push(device);
     this.#log(device).devices.push(this.#logged(device));
     return device;
@@ -100,7 +103,6 @@ export class VfioDevices {
       const at = (list as unknown[]).indexOf(device);
       if (at >= 0) list.splice(at, 1);
     }
-    this.#slots.delete(device);
     const entry = this.#logs.get(container);
     if (entry !== undefined) {
       const logged = entry.log.devices.find(({ fd }) => fd === device.fd);
@@ -115,6 +117,7 @@ export class VfioDevices {
 
   /** A reset of the machine: QEMU resets devices that share a bus first (vfio_reset_handler()), then every device by itself. */
   reset(): void {
+    this.#complete = true;
     for (let round = 0; round < 2; round++) for (const device of this.#devices) device.resetByMachine();
   }
 
@@ -125,10 +128,15 @@ export class VfioDevices {
     for (const device of [...this.#devices].reverse()) this.remove(device);
   }
 
-  #freeSlot(): number {
-    const taken = new Set(this.#slots.values());
-    for (let slot = FIRST_SLOT; slot <= LAST_SLOT; slot++) if (!taken.has(slot)) return slot;
-    throw new VfioError('PCI: no slot/function available for vfio-pci, all in use or reserved');
+  #pciPlace(addr: string | undefined): PciAddress {
+    const occupants = this.#devices.flatMap(({ api, id, place }) => (api === 'vfio-pci' ? [{ ...place, id }] : []));
+    return placeOnBus(occupants, addr === undefined ? undefined : parseAddress(addr), this.#complete);
+  }
+
+  /** The AP bus has no addresses: the first number that is free, for the stream. */
+  #apNumber(): number {
+    const taken = new Set(this.#devices.flatMap(({ api, place }) => (api === 'vfio-ap' ? [place.slot] : [])));
+    for (let number = 1; ; number++) if (!taken.has(number)) return number;
   }
 
   #log(device: HostDevice): ContainerLog {

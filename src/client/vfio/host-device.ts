@@ -18,6 +18,7 @@ import type { Backend, OpenedDevice } from './container.js';
 import { vfioIoctl } from './ioctl.js';
 import { DeviceIrq, irqCount } from './irqs.js';
 import { MigrationNotice } from './notice.js';
+import type { PciAddress } from './pci-address.js';
 import type { MigrationProtocol } from './protocol.js';
 
 export interface DeviceEnvironment {
@@ -34,9 +35,8 @@ export interface DeviceEnvironment {
 }
 
 /** Where a device is in the machine. */
-export interface DevicePlace {
+export interface DevicePlace extends PciAddress {
   readonly qomPath: string;
-  readonly slot: number;
 }
 
 export abstract class HostDevice implements VfioPciDevice {
@@ -44,7 +44,10 @@ export abstract class HostDevice implements VfioPciDevice {
   readonly id: string;
   readonly name: string;
   readonly qomPath: string;
+  readonly place: DevicePlace;
   readonly fd: number;
+  /** VFIO_DEVICE_FLAGS_* */
+  protected readonly flags: number;
   readonly opened: OpenedDevice;
   protected readonly environment: DeviceEnvironment;
   readonly #watches: BlockerWatch[] = [];
@@ -79,15 +82,19 @@ export abstract class HostDevice implements VfioPciDevice {
     this.id = options.id ?? '';
     this.name = basename(options.sysfsdev);
     this.qomPath = place.qomPath;
+    this.place = place;
     this.enableMigration = options.enableMigration ?? 'auto';
     this.environment = environment;
     try {
+      // The kernel would give a group's device twice; of a cdev it refuses the second.
+      const attached = environment.others.some(({ name, options: { iommufd } }) => name === this.name && iommufd !== true);
+      if (attached && options.iommufd !== true) throw new VfioError('device is already attached');
       this.opened = environment.backend.open(options.sysfsdev, this.name);
       this.fd = this.opened.fd;
       // The data_fd after the device, as in a QEMU that ends: the kernel closes the lower number first.
       this.undo(() => this.migration?.closeData());
       this.undo(() => this.opened.close());
-      vfioIoctl(this.fd, VFIO_DEVICE_GET_INFO, vfio_device_info);
+      this.flags = vfioIoctl(this.fd, VFIO_DEVICE_GET_INFO, vfio_device_info).flags;
     } catch (error) {
       throw this.failed(error);
     }

@@ -4,7 +4,7 @@
  */
 import { isErrno } from '../../abi/errno.js';
 import {
-  VFIO_DEVICE_GET_PCI_HOT_RESET_INFO, VFIO_PCI_BAR5_REGION_INDEX, VFIO_PCI_CONFIG_REGION_INDEX, VFIO_PCI_ERR_IRQ_INDEX,
+  VFIO_DEVICE_FLAGS_PCI, VFIO_DEVICE_GET_PCI_HOT_RESET_INFO, VFIO_PCI_BAR5_REGION_INDEX, VFIO_PCI_CONFIG_REGION_INDEX, VFIO_PCI_ERR_IRQ_INDEX,
   VFIO_PCI_INTX_IRQ_INDEX, VFIO_PCI_MSI_IRQ_INDEX, VFIO_PCI_NUM_IRQS, VFIO_PCI_REQ_IRQ_INDEX, vfio_pci_hot_reset_info,
 } from '../../abi/vfio.js';
 import type { VfioPciOptions } from '../vm/device.js';
@@ -15,6 +15,7 @@ import type { DeviceEnvironment, DevicePlace } from './host-device.js';
 import { HostDevice } from './host-device.js';
 import { vfioIoctl } from './ioctl.js';
 import type { DeviceIrq } from './irqs.js';
+import { formatAddress } from './pci-address.js';
 import { Region } from './regions.js';
 
 export class PciDevice extends HostDevice {
@@ -34,8 +35,9 @@ export class PciDevice extends HostDevice {
 
   constructor(options: VfioPciOptions, place: DevicePlace, environment: DeviceEnvironment) {
     super(options, place, environment);
-    this.sectionId = `0000:00:${place.slot.toString(16).padStart(2, '0')}.0/vfio`;
+    this.sectionId = `0000:00:${formatAddress(place)}/vfio`;
     try {
+      if ((this.flags & VFIO_DEVICE_FLAGS_PCI) === 0) throw new VfioError("this isn't a PCI device");
       const regions: Region[] = [];
       for (let index = 0; index <= VFIO_PCI_BAR5_REGION_INDEX; index++) regions.push(new Region(this.fd, index));
       this.#regions = regions;
@@ -71,6 +73,12 @@ export class PciDevice extends HostDevice {
     if (!had || has) return;
     this.#msi.disable();
     this.#enableIntx();
+  }
+
+  override properties(): ReturnType<HostDevice['properties']> {
+    const { place } = this;
+    return new Map([...super.properties(), ['addr', { type: 'int32', value: place.slot * 8 + place.function }],
+      ['legacy-addr', { type: 'str', value: formatAddress(place) }]]);
   }
 
   saveConfig(): Uint8Array {

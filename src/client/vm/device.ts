@@ -16,6 +16,12 @@ export interface VfioPciOptions {
   /** Directory of the device, `/sys/bus/mdev/devices/<uuid>`: by group and type1, or with `iommufd` by cdev. */
   readonly sysfsdev: string;
   readonly id?: string | undefined;
+  /** The device model. Default: what the device itself is. */
+  readonly driver?: VfioPciDevice['api'] | undefined;
+  /** The name of the bus that it must be on. */
+  readonly bus?: string | undefined;
+  /** Slot and function, `05.0`. Default: the first free slot. */
+  readonly addr?: string | undefined;
   /** Default auto. */
   readonly enableMigration?: OnOffAuto | undefined;
   /** Default false. */
