@@ -2,6 +2,7 @@
 import { startVmm } from '../client/main.js';
 import type { VmmOptions } from '../client/main.js';
 import { CliError, describe, EXIT_USAGE } from './errors.js';
+import { LAB_VARIABLE } from './labs.js';
 import type { VmmRequest } from './vmm-options.js';
 
 /** With --lab: this process becomes `mdevsim vmm` without it, as `mdevsim run` would start it. */
@@ -21,6 +22,12 @@ function logger(verbose: boolean): VmmOptions['log'] {
   };
 }
 
+/** It runs in a lab whose server has died. */
+function labEnded(): never {
+  process.stderr.write(`mdevsim: the lab at ${process.env[LAB_VARIABLE] ?? '/'} has ended\n`);
+  process.exit(1);
+}
+
 export async function vmm(request: VmmRequest): Promise<void> {
   if (request.rfcOrder !== undefined && request.protocol === 'v2') {
     throw new CliError("--rfc-order is for the RFC's protocols, not for v2: see --protocol", EXIT_USAGE);
@@ -31,7 +38,7 @@ export async function vmm(request: VmmRequest): Promise<void> {
   process.stderr.on('error', () => undefined);
   let running;
   try {
-    running = await startVmm({ ...request, log: logger(request.log) });
+    running = await startVmm({ ...request, log: logger(request.log), devicesLost: labEnded });
   } catch (error) {
     throw new CliError(describe(error));
   }

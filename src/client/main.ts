@@ -47,6 +47,8 @@ export interface VmmOptions {
   readonly breaks: readonly Step[];
   /** A guest that does something, with the first device's serial port. */
   readonly guestLoad?: GuestLoadOptions | undefined;
+  /** Nobody serves the devices any more: ends the process. */
+  readonly devicesLost?: (() => never) | undefined;
   /** A line for the operator. */
   readonly log: (level: 'info' | 'warning' | 'error', message: string) => void;
 }
@@ -69,7 +71,7 @@ export async function startVmm(options: VmmOptions): Promise<RunningVmm> {
   const ram = new Ram(options.ram);
   const vm = new Vm({
     name: options.name, ram, state: incomingUri === undefined ? 'prelaunch' : 'inmigrate', onlyMigratable: options.onlyMigratable,
-    prepareEvents: options.prepareEvents, environment: { event, log },
+    prepareEvents: options.prepareEvents, environment: { event, log, devicesLost: options.devicesLost },
   });
   const steps = new Steps(options.breaks, (step, held) => {
     log('info', held ? `held before ${step}` : step);

@@ -29,6 +29,8 @@ export interface MigrationObserver {
   log(message: string): void;
   /** The device can't even be reset: hw_error(). */
   abort(message: string): never;
+  /** ENOTCONN: there is no device behind the descriptor any more. */
+  lost(): never;
 }
 
 export class DeviceMigration implements VfioMigration, MigrationSide {
@@ -149,6 +151,7 @@ export class DeviceMigration implements VfioMigration, MigrationSide {
 
   /** What setState() throws. */
   #recover(state: number, recover: number, errno: number): VfioError {
+    if (errno === ERRNO.ENOTCONN) this.#observer.lost();
     const failed = `${this.#name}: Failed setting device state to ${stateName(state)}.`;
     const reason = strerror(errno);
     if (recover === VFIO_DEVICE_STATE_ERROR) {

@@ -133,5 +133,6 @@ function observe(device: MigratableDevice, vm: Vm): MigrationObserver {
     failed: (error) => vm.deviceFailed(error),
     log: (message) => environment.log('error', message),
     abort: (message) => vm.abort(message),
+    lost: () => vm.devicesLost(device.id === '' ? device.qomPath : device.id),
   };
 }

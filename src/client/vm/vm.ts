@@ -24,6 +24,8 @@ export interface VmEnvironment {
   readonly log: (level: 'info' | 'warning' | 'error', message: string) => void;
   /** hw_error(): a device can't even be reset, the process ends. Default: it kills itself with SIGABRT. */
   readonly abort?: (message: string) => never;
+  /** Nobody serves the devices any more, the process ends. Default: as abort. */
+  readonly devicesLost?: (() => never) | undefined;
 }
 
 /** VFIO_MIGRATION events before transitions: none, QEMU 11's (before PRE_COPY_P2P), or one of their own before every one. */
@@ -103,6 +105,12 @@ export class Vm {
     this.environment.log('error', message);
     process.kill(process.pid, 'SIGABRT');
     throw new Error(message);
+  }
+
+  /** A device answered ENOTCONN. */
+  devicesLost(device: string): never {
+    this.environment.devicesLost?.();
+    return this.abort(`${device}: Nobody serves the device any more`);
   }
 
   /** vm_start() */
