@@ -55,6 +55,14 @@ describe('devices of mdevsim vmm', { timeout: 60_000 }, () => {
     const source = await bench.vmm({ devices: [`${TARGET},id=other`, `${SOURCE},${DEVICE},addr=0x7,bus=pcie.0`] });
     const get = (property: string): Promise<unknown> => source.qmp.execute('qom-get', { path: '/machine/peripheral/vf0', property });
     assert.deepEqual([await get('addr'), await get('legacy-addr')], [56, '07.0']);
+    for (const path of ['vf0', 'vf0/', 'peripheral/vf0', 'machine/peripheral/vf0', '//machine//peripheral/vf0/']) {
+      assert.equal(await source.qmp.execute('qom-get', { path, property: 'type' }), 'vfio-pci', path);
+    }
+    for (const path of ['', 'f0', '/vf0', 'nope/vf0']) {
+      await refused(source.qmp.execute('qom-get', { path, property: 'type' }), `Device '${path}' not found`);
+    }
+    await refused(source.qmp.executeAny('qom-set', { path: 'vf0', property: 'addr', value: '5' }),
+      "Attempt to set property 'addr' on device 'vf0' (type 'vfio-pci') after it was realized");
     await source.qmp.execute('device_del', { id: 'other' });
     assert.deepEqual(await source.qmp.executeAny('query-pci'),
       [{ bus: 0, devices: [{ bus: 0, slot: 7, function: 0, qdev_id: 'vf0' }] }]);

@@ -30,11 +30,19 @@ export function qomCommands({ vm }: CommandContext): CommandTable {
         [device.qomPath, { type: device.api, properties: device.properties(), children: new Map() }]),
     ]);
   };
-  const find = (path: Json | undefined): QomObject => {
+  /** object_resolve_path(): a path that begins with `/` is whole, of any other the end counts. Throws QmpError. */
+  const resolve = (path: Json | undefined): string => {
     const named = text(path);
-    const full = named.startsWith('/') ? named : `/${named}`;
-    const found = tree().get(full.length > 1 ? full.replace(/\/$/, '') : full);
+    const wanted = `/${named.split('/').filter((part) => part !== '').join('/')}`;
+    const whole = named.startsWith('/');
+    const [found, second] = named === '' ? [] : [...tree().keys()].filter((one) => (whole ? one === wanted : one.endsWith(wanted)));
+    if (second !== undefined) throw new QmpError(`Path '${named}' is ambiguous`);
     if (found === undefined) throw new QmpError(`Device '${named}' not found`, 'DeviceNotFound');
+    return found;
+  };
+  const find = (path: Json | undefined): QomObject => {
+    const found = tree().get(resolve(path));
+    if (found === undefined) throw new QmpError(`Device '${text(path)}' not found`, 'DeviceNotFound');
     return found;
   };
   return {
@@ -64,7 +72,7 @@ export function qomCommands({ vm }: CommandContext): CommandTable {
       run: ({ path, property }) => {
         const object = find(path);
         if (!object.properties.has(text(property))) throw new QmpError(`Property '${object.type}.${text(property)}' not found`);
-        const device = vm.devices.find(({ qomPath }) => qomPath === path);
+        const device = vm.devices.find(({ qomPath }) => qomPath === resolve(path));
         if (device === undefined) throw new QmpError(`Property '${object.type}.${text(property)}' is read-only`);
         const named = device.id === '' ? '' : ` on device '${device.id}'`;
         throw new QmpError(`Attempt to set property '${text(property)}'${named} (type '${device.api}') after it was realized`);
