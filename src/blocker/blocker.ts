@@ -61,8 +61,8 @@ export class MigrationBlocker implements MigrationHooks {
   }
 
   /**
-   * In force at once, also during a migration: track and enforce go by the state that its client has put the device into, observe begins without a
-   * memory of what was asked before. The same policy again does the same, which is the way out of observe's stuck flag.
+   * In force at once, also during a migration: track and enforce go by the state that its client has put the device into, observe
+   * begins without a memory of what was asked before. The same policy again does the same: the way out of observe's stuck flag.
    */
   setPolicy(name: BlockerPolicyName): void {
     this.#policyName = name;
@@ -86,8 +86,8 @@ export class MigrationBlocker implements MigrationHooks {
   }
 
   /**
-   * The last descriptor of the device is closed: nobody migrates it, whatever state it was left in, until a client puts it into one
-   * again. Drivers call it from closeDevice().
+   * The last descriptor of the device is closed: nobody migrates it, whatever state it was left in, until a client puts it into
+   * one again. Drivers call it from closeDevice().
    */
   closed(): void {
     this.noticeEnd();
