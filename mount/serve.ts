@@ -123,7 +123,8 @@ class Loop {
         case ERRNO.EAGAIN: return 0;
         // The request was taken back before it was read, or a signal came.
         case ERRNO.ENOENT: case ERRNO.EINTR: continue;
-        case ERRNO.ENODEV: session.end('unmounted'); return 0;
+        // Of an unmount (drivers/fuse/dev.c: fuse_dev_do_read()) the second is what a request meets that is being read meanwhile.
+        case ERRNO.ENODEV: case ERRNO.ECONNABORTED: session.end('unmounted'); return 0;
         default: session.end(`reading requests failed with errno ${-size}`); return 0;
       }
     }

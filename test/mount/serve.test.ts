@@ -79,3 +79,12 @@ test('requests that never stop leave timers their turn', async () => {
   going = false;
   session.end('test');
 });
+
+for (const [errno, when] of [['ENODEV', 'between two requests'], ['ECONNABORTED', 'while a request is being read']] as const) {
+  test(`an unmount ${when} (${errno}) is the normal end of a session`, async () => {
+    const { kernel, session } = await served();
+    kernel.receive = () => -ERRNO[errno];
+    kernel.wake();
+    assert.equal(await session.whenEnded, 'unmounted');
+  });
+}
