@@ -16,19 +16,19 @@ const SOCK_STREAM = 1;
 const SOCK_CLOEXEC = 0o2000000;
 const MSG_DONTWAIT = 0x40;
 const MSG_CMSG_CLOEXEC = 0x40000000;
-const SOL_SOCKET = 1;
-const SCM_RIGHTS = 1;
+export const SOL_SOCKET = 1;
+export const SCM_RIGHTS = 1;
 const SHUT_WR = 1;
 const SO_TYPE = 3;
 const SO_SNDBUF = 7;
 /** Beyond what net.core.wmem_max allows everybody; needs CAP_NET_ADMIN. */
 const SO_SNDBUFFORCE = 32;
 
-const iovec = struct('iovec', { iov_base: u64, iov_len: u64 });
-const msghdr = struct('msghdr', {
+export const iovec = struct('iovec', { iov_base: u64, iov_len: u64 });
+export const msghdr = struct('msghdr', {
   msg_name: u64, msg_namelen: u32, pad: u32, msg_iov: u64, msg_iovlen: u64, msg_control: u64, msg_controllen: u64, msg_flags: s32,
 });
-const cmsghdr = struct('cmsghdr', { cmsg_len: u64, cmsg_level: s32, cmsg_type: s32 });
+export const cmsghdr = struct('cmsghdr', { cmsg_len: u64, cmsg_level: s32, cmsg_type: s32 });
 /** Descriptors taken from one message, as in QEMU; the kernel keeps what there is no room for to itself. */
 const MAX_DESCRIPTORS = 16;
 const DESCRIPTOR = 4;

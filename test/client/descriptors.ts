@@ -1,16 +1,9 @@
 /** Sends descriptors along with bytes, as libvirt does: through Node's own socket, past Node. */
 import type { Socket } from 'node:net';
-import { s32, struct, u32, u64 } from '../../src/abi/layout.js';
 import { addressOf, bind, check } from '../../src/sys/libc.js';
+import { cmsghdr, iovec, msghdr, SCM_RIGHTS, SOL_SOCKET } from '../../src/sys/socket.js';
 
 const cSendmsg = bind('sendmsg', 'long', ['int', 'pointer', 'int']);
-const SOL_SOCKET = 1;
-const SCM_RIGHTS = 1;
-const iovec = struct('iovec', { iov_base: u64, iov_len: u64 });
-const msghdr = struct('msghdr', {
-  msg_name: u64, msg_namelen: u32, pad: u32, msg_iov: u64, msg_iovlen: u64, msg_control: u64, msg_controllen: u64, msg_flags: s32,
-});
-const cmsghdr = struct('cmsghdr', { cmsg_len: u64, cmsg_level: s32, cmsg_type: s32 });
 /** CMSG_ALIGN */
 const align = (size: number): number => (size + 7) & ~7;
 
