@@ -9,26 +9,29 @@ const cSocketpair = bind('socketpair', 'int', ['int', 'int', 'int', 'pointer']);
 const cShutdown = bind('shutdown', 'int', ['int', 'int']);
 const cSetsockopt = bind('setsockopt', 'int', ['int', 'int', 'int', 'pointer', 'uint']);
 const cGetsockopt = bind('getsockopt', 'int', ['int', 'int', 'int', 'pointer', 'pointer']);
+const cSendmsg = bind('sendmsg', 'long', ['int', 'pointer', 'int']);
 const cRecvmsg = bind('recvmsg', 'long', ['int', 'pointer', 'int']);
 
 const AF_UNIX = 1;
 const SOCK_STREAM = 1;
 const SOCK_CLOEXEC = 0o2000000;
 const MSG_DONTWAIT = 0x40;
+const MSG_NOSIGNAL = 0x4000;
 const MSG_CMSG_CLOEXEC = 0x40000000;
-export const SOL_SOCKET = 1;
-export const SCM_RIGHTS = 1;
+const SOL_SOCKET = 1;
+const SCM_RIGHTS = 1;
 const SHUT_WR = 1;
 const SO_TYPE = 3;
+const SO_DOMAIN = 39;
 const SO_SNDBUF = 7;
 /** Beyond what net.core.wmem_max allows everybody; needs CAP_NET_ADMIN. */
 const SO_SNDBUFFORCE = 32;
 
-export const iovec = struct('iovec', { iov_base: u64, iov_len: u64 });
-export const msghdr = struct('msghdr', {
+const iovec = struct('iovec', { iov_base: u64, iov_len: u64 });
+const msghdr = struct('msghdr', {
   msg_name: u64, msg_namelen: u32, pad: u32, msg_iov: u64, msg_iovlen: u64, msg_control: u64, msg_controllen: u64, msg_flags: s32,
 });
-export const cmsghdr = struct('cmsghdr', { cmsg_len: u64, cmsg_level: s32, cmsg_type: s32 });
+const cmsghdr = struct('cmsghdr', { cmsg_len: u64, cmsg_level: s32, cmsg_type: s32 });
 /** Descriptors taken from one message, as in QEMU; the kernel keeps what there is no room for to itself. */
 const MAX_DESCRIPTORS = 16;
 const DESCRIPTOR = 4;
@@ -49,9 +52,14 @@ export function socketPair(): [Fd, Fd] {
 }
 
 /** Whether `fd` is open, and a stream socket. */
-export function isStreamSocket(fd: number): boolean {
+export const isStreamSocket = (fd: number): boolean => socketOption(fd, SO_TYPE) === SOCK_STREAM;
+
+/** Whether `fd` is a socket that descriptors can be passed through. */
+export const isUnixSocket = (fd: number): boolean => socketOption(fd, SO_DOMAIN) === AF_UNIX;
+
+function socketOption(fd: number, option: number): number | undefined {
   const value = new Uint8Array(4);
-  return cGetsockopt(fd, SOL_SOCKET, SO_TYPE, value, Uint8Array.of(value.length, 0, 0, 0)) === 0 && value[0] === SOCK_STREAM;
+  return cGetsockopt(fd, SOL_SOCKET, option, value, Uint8Array.of(value.length, 0, 0, 0)) === 0 ? value[0] : undefined;
 }
 
 /** How many bytes may be under way in a socket; as many as the machine allows, where that is less. */
@@ -76,6 +84,23 @@ export function takeSocket(socket: Socket): Fd | undefined {
   const taken = fd < 0 ? undefined : duplicate(fd);
   socket.destroy();
   return taken;
+}
+
+/** CMSG_ALIGN */
+const align = (size: number): number => (size + 7) & ~7;
+
+/** One sendmsg(2) that does not wait, of bytes and descriptors, which stay the caller's too. Bytes sent, or -errno. */
+export function sendWithDescriptors(socket: number, data: Uint8Array, fds: readonly number[]): number {
+  const numbers = new Uint8Array(Int32Array.from(fds).buffer);
+  const control = new Uint8Array(align(cmsghdr.size + numbers.length));
+  control.set(cmsghdr.encode({ cmsg_len: BigInt(cmsghdr.size + numbers.length), cmsg_level: SOL_SOCKET, cmsg_type: SCM_RIGHTS }));
+  control.set(numbers, cmsghdr.size);
+  const vector = iovec.encode({ iov_base: addressOf(data), iov_len: BigInt(data.length) });
+  const message = msghdr.encode({
+    msg_iov: addressOf(vector), msg_iovlen: 1n, msg_control: addressOf(control), msg_controllen: BigInt(control.length),
+  });
+  const size = cSendmsg(socket, message, MSG_DONTWAIT | MSG_NOSIGNAL);
+  return size < 0 ? -lastErrno() : size;
 }
 
 export interface Received {

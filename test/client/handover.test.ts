@@ -37,11 +37,27 @@ describe('the handover of a migration', { timeout: 60_000 }, () => {
     }));
   }
 
-  it('leaves it stopped here where the destination has died after `commit`, which it may have acted on: `cont` decides',
-    () => Bench.with({}, async (bench) => {
+  it('takes it back where the destination has died after `commit` and before it has acted on it', () => Bench.with({},
+    async (bench) => {
     const { source, target } = await bench.pair([], ['--break', 'load_vm_start']);
     await quickly(source);
     await source.qmp.execute('migrate', { uri: target.uri });
+    await target.held('load_vm_start');
+    await target.kill();
+    await source.qmp.event(({ event }) => event === 'RESUME', { what: 'the machine runs again' });
+    const { status, 'error-desc': why } = await source.qmp.execute('query-migrate');
+    assert.equal(status, 'failed');
+    assert.match(why ?? '', /lost in the handover, the virtual machine stays here/);
+    assert.equal(bench.source.migrationState, 'RUNNING');
+  }));
+
+  it('leaves it stopped here in that case where the connection could not pass the token: `cont` decides', () => Bench.with({},
+    async (bench) => {
+    const uri = `tcp:127.0.0.1:${await freePort()}`;
+    const target = await bench.vmm({ devices: [`${TARGET},${DEVICE}`], args: ['--incoming', uri, '--break', 'load_vm_start'] });
+    const source = await bench.vmm({ devices: [`${SOURCE},${DEVICE}`] });
+    await quickly(source);
+    await source.qmp.execute('migrate', { uri });
     await target.held('load_vm_start');
     await target.kill();
     await source.qmp.status(['failed']);

@@ -1,5 +1,6 @@
 /** A stream that is cut or changed anywhere: there are never two running machines, and none only where nobody can know. */
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { createConnection, createServer } from 'node:net';
 import type { Server, Socket } from 'node:net';
@@ -11,7 +12,9 @@ import { HEADER_SIZE, PREAMBLE_SIZE, StreamChecksum, StreamError } from '../../s
 import type { RunningVmm } from '../../src/client/main.js';
 import { startVmm } from '../../src/client/main.js';
 import { QmpClient } from '../../src/client/qmp/client.js';
+import type { Fd } from '../../src/sys/fd.js';
 import { socketPair } from '../../src/sys/socket.js';
+import { receiveWithDescriptors, sendWithDescriptors } from './descriptors.js';
 
 const RAM = 256 << 10;
 const COMMON = {
@@ -21,21 +24,25 @@ let scratch = '';
 before(() => { scratch = mkdtempSync(join(tmpdir(), 'mdevsim-stream-')); });
 after(() => rmSync(scratch, { recursive: true, force: true }));
 
-type Harm = { readonly direction: 'forth' | 'back'; readonly kind: 'cut' | 'cut both' | 'change'; readonly at: number };
+type Direction = 'forth' | 'back';
+type Harm = { readonly direction: Direction; readonly kind: 'cut' | 'cut both' | 'change'; readonly at: number };
+/** What goes through a proxy: bytes only, as through TCP or socat, or descriptors too, as where nothing is in between. */
+type Passing = 'bytes' | 'descriptors';
 
-/** Passes bytes on, but for one harm. Counts what came, and keeps it. */
+/** Passes on what comes, but for one harm. Counts the bytes, and keeps them. */
 class Proxy {
   readonly counts = { forth: 0, back: 0 };
-  readonly seen: { readonly [direction in Harm['direction']]: Buffer[] } = { forth: [], back: [] };
+  readonly seen: { readonly [direction in Direction]: Buffer[] } = { forth: [], back: [] };
+  /** Descriptors that came. */
+  descriptors = 0;
   readonly #sockets: Socket[] = [];
   readonly #server: Server;
+  readonly #harm: Harm | undefined;
 
-  constructor(path: string, to: string, harm: Harm | undefined) {
-    this.#server = createServer({ allowHalfOpen: true }, (source) => {
-      const target = createConnection({ path: to, allowHalfOpen: true });
-      this.#sockets.push(source, target);
-      this.#pass('forth', source, target, harm);
-      this.#pass('back', target, source, harm);
+  constructor(path: string, to: string, harm: Harm | undefined, passing: Passing) {
+    this.#harm = harm;
+    this.#server = createServer({ allowHalfOpen: true, pauseOnConnect: true }, (source) => {
+      void this.#connected(source, createConnection({ path: to, allowHalfOpen: true }), passing);
     });
     this.#server.listen({ path });
   }
@@ -45,26 +52,43 @@ class Proxy {
     for (const socket of this.#sockets) socket.destroy();
   }
 
-  #pass(direction: 'forth' | 'back', from: Socket, to: Socket, harm: Harm | undefined): void {
+  async #connected(source: Socket, target: Socket, passing: Passing): Promise<void> {
+    this.#sockets.push(source, target);
+    await once(target, 'connect');
+    const forth = this.#passer('forth', source, target);
+    this.#passer('back', target, source);
+    if (passing === 'descriptors') {
+      const { data, descriptors } = await receiveWithDescriptors(source);
+      this.descriptors = descriptors.length;
+      forth(data, descriptors);
+      for (const fd of descriptors) fd.close();
+    }
+    source.resume();
+  }
+
+  /** Returns what passes a piece on. */
+  #passer(direction: Direction, from: Socket, to: Socket): (data: Buffer, descriptors?: readonly Fd[]) => void {
+    const harm = this.#harm?.direction === direction ? this.#harm : undefined;
     let cut = false;
-    from.on('error', () => to.destroy());
-    from.on('end', () => { if (!cut) to.end(); });
-    from.on('close', () => { if (!cut) to.end(); });
-    from.on('data', (data: Buffer) => {
+    const pass = (data: Buffer, descriptors: readonly Fd[] = []): void => {
       const begin = this.counts[direction];
       this.counts[direction] += data.length;
       this.seen[direction].push(Buffer.from(data));
       if (cut) return;
-      const at = harm?.direction === direction ? harm.at - begin : Infinity;
-      if (at >= data.length || at < 0) return void to.write(data);
-      if (harm?.kind === 'change') {
-        data[at] = (data[at] ?? 0) ^ 0x55;
-        return void to.write(data);
-      }
-      cut = true;
-      to.end(data.subarray(0, at));
-      if (harm?.kind === 'cut both') for (const socket of this.#sockets) socket.destroySoon();
-    });
+      const at = harm === undefined ? Infinity : harm.at - begin;
+      cut = at >= 0 && at < data.length && harm?.kind !== 'change';
+      if (at >= 0 && at < data.length && !cut) data[at] = (data[at] ?? 0) ^ 0x55;
+      const whole = cut ? data.subarray(0, at) : data;
+      if (descriptors.length > 0 && whole.length > 0) sendWithDescriptors(to, whole, descriptors.map(({ fd }) => fd));
+      else to.write(whole);
+      if (cut) to.end();
+      if (cut && harm?.kind === 'cut both') for (const socket of this.#sockets) socket.destroySoon();
+    };
+    from.on('error', () => to.destroy());
+    from.on('end', () => { if (!cut) to.end(); });
+    from.on('close', () => { if (!cut) to.end(); });
+    from.on('data', pass);
+    return pass;
   }
 }
 
@@ -73,6 +97,7 @@ interface Outcome {
   readonly target: string;
   readonly error: string;
   readonly counts: { readonly forth: number; readonly back: number };
+  readonly descriptors: number;
   readonly boundaries: { readonly forth: readonly number[]; readonly back: readonly number[] };
 }
 
@@ -88,11 +113,11 @@ function boundaries(parts: readonly Buffer[], start: number): number[] {
 
 let count = 0;
 
-async function migrate(harm: Harm | undefined): Promise<Outcome> {
+async function migrate(harm: Harm | undefined, passing: Passing = 'bytes'): Promise<Outcome> {
   const name = join(scratch, String(++count));
   const running: RunningVmm[] = [];
   const clients: QmpClient[] = [];
-  const proxy = new Proxy(`${name}.proxy`, `${name}.migration`, harm);
+  const proxy = new Proxy(`${name}.proxy`, `${name}.migration`, harm, passing);
   try {
     running.push(await startVmm({ ...COMMON, qmp: [`${name}.source`] }));
     running.push(await startVmm({ ...COMMON, qmp: [`${name}.target`], incoming: 'defer' }));
@@ -113,7 +138,7 @@ async function migrate(harm: Harm | undefined): Promise<Outcome> {
     };
     const error = (await source.execute('query-migrate'))['error-desc'] ?? '';
     return {
-      source: await status(source), target: await status(target), error, counts: { ...proxy.counts },
+      source: await status(source), target: await status(target), error, counts: { ...proxy.counts }, descriptors: proxy.descriptors,
       boundaries: { forth: boundaries(proxy.seen.forth, PREAMBLE_SIZE), back: boundaries(proxy.seen.back, 0) },
     };
   } finally {
@@ -164,6 +189,20 @@ describe('a migration stream', { timeout: 80_000 }, () => {
       const runs = [source, target].filter((state) => state === 'running').length;
       if (runs === 0) assert.match(error, /may run on the destination/, `at ${at}`);
       else assert.equal(runs, 1, `at ${at}: ${source}, ${target}: ${error}`);
+    }
+  });
+
+  it('between two sides that share a token always leaves exactly one machine running, whatever is lost', async () => {
+    const whole = await migrate(undefined, 'descriptors');
+    assert.deepEqual([whole.source, whole.target, whole.descriptors], ['postmigrate', 'running', 1]);
+    // The first answer is `token`.
+    assert.equal(whole.boundaries.back.length, (await migrate(undefined)).boundaries.back.length + 1);
+    for (const [direction, kind] of [['forth', 'cut both'], ['back', 'cut both'], ['back', 'cut'], ['back', 'change']] as const) {
+      for (const at of positions(whole.counts[direction], whole.boundaries[direction])) {
+        const { source, target, error } = await migrate({ direction, kind, at }, 'descriptors');
+        const what = `${direction}, ${kind} at ${at} of ${whole.counts[direction]}: ${source}, ${target}: ${error}`;
+        assert.ok(['running inmigrate', 'postmigrate running'].includes(`${source} ${target}`), what);
+      }
     }
   });
 

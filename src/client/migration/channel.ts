@@ -7,7 +7,7 @@
 import { ERRNO } from '../../abi/errno.js';
 import type { Fd } from '../../sys/fd.js';
 import { readFd, setNonBlocking, writevFd } from '../../sys/io.js';
-import { setSendBuffer, shutdownWriting } from '../../sys/socket.js';
+import { isUnixSocket, receive, sendWithDescriptors, setSendBuffer, shutdownWriting } from '../../sys/socket.js';
 import { strerror } from '../../sys/strerror.js';
 import { Readiness } from '../../sys/watch.js';
 
@@ -15,6 +15,7 @@ import { Readiness } from '../../sys/watch.js';
 const SEND_BUFFER = 1 << 20;
 /** Bytes moved without a wait, after which everybody else has a turn. */
 const TURN = 4 << 20;
+const WRITE_FAILED = 'Unable to write to socket';
 
 export class ChannelError extends Error {
   override readonly name = 'ChannelError';
@@ -41,6 +42,11 @@ export class Channel {
     this.#readiness = new Readiness(socket.fd);
   }
 
+  /** Whether descriptors can be passed along. */
+  get passesDescriptors(): boolean {
+    return !this.#fd.closed && isUnixSocket(this.#fd.fd);
+  }
+
   /** Settles when all of it is with the kernel. Rejects with ChannelError, with QEMU's text. */
   async write(parts: readonly Uint8Array[]): Promise<void> {
     for (let rest = parts; rest.length > 0;) {
@@ -48,15 +54,37 @@ export class Channel {
       if (count >= 0) {
         rest = after(rest, count);
         await this.#turn(count);
-      } else await this.#retry(-count, 'writable', 'Unable to write to socket');
+      } else await this.#retry(-count, 'writable', WRITE_FAILED);
+    }
+  }
+
+  /** As write(); the descriptors go with the first byte, and stay the caller's too. */
+  async writeWithDescriptors(data: Uint8Array, fds: readonly number[]): Promise<void> {
+    for (;;) {
+      const count = this.#fd.closed ? -ERRNO.EPIPE : sendWithDescriptors(this.#fd.fd, data, fds);
+      if (count >= 0) return this.write(after([data], count));
+      await this.#retry(-count, 'writable', WRITE_FAILED);
     }
   }
 
   /** Fills all of `into`. Rejects with EndOfStream where the peer closed before the first or within the bytes. */
-  async read(into: Uint8Array): Promise<void> {
+  read(into: Uint8Array): Promise<void> {
+    return this.#fill(into, (socket, rest) => readFd(socket, rest, rest.length));
+  }
+
+  /** As read(). Descriptors that come with these bytes are put in `descriptors`, also when it rejects: the caller's. */
+  readWithDescriptors(into: Uint8Array, descriptors: Fd[]): Promise<void> {
+    return this.#fill(into, (socket, rest) => {
+      const received = receive(socket, rest);
+      descriptors.push(...received.descriptors);
+      return received.size;
+    });
+  }
+
+  async #fill(into: Uint8Array, readSome: (socket: number, rest: Uint8Array) => number): Promise<void> {
     for (let at = 0; at < into.length;) {
       if (this.#fd.closed) throw new EndOfStream();
-      const count = readFd(this.#fd.fd, into.subarray(at), into.length - at);
+      const count = readSome(this.#fd.fd, into.subarray(at));
       if (count === 0) throw new EndOfStream();
       if (count > 0) {
         at += count;

@@ -17,6 +17,7 @@ import { listen, namedSocket } from './address.js';
 import { BigLock } from './big-lock.js';
 import { Channel, ChannelError } from './channel.js';
 import type { IncomingDevice } from './device-side.js';
+import { MachineToken } from './machine-token.js';
 import { loadRam } from './ram-load.js';
 import type { MigrationContext } from './outgoing-run.js';
 import { MigrationState } from './state.js';
@@ -45,6 +46,8 @@ export class IncomingMigration {
   #exitOnError = true;
   #bound: SocketAddress | undefined;
   #loaders: (IncomingDevice | undefined)[] = [];
+  /** Undefined: the source's `commit` alone gives the machine away. */
+  #token: MachineToken | undefined;
 
   constructor(context: MigrationContext, options: IncomingOptions) {
     const { vm, capabilities, loop } = context;
@@ -91,15 +94,14 @@ export class IncomingMigration {
     const { steps } = this.#context;
     this.state.set('setup', 'active');
     const answer = new StreamWriter(channel, () => undefined);
-    let state: RunState;
     try {
-      state = await this.#load(channel, answer);
+      const state = await this.#load(channel, answer);
+      await steps.reach('load_vm_start');
+      await this.#lock.hold(() => this.#start(state));
     } catch (error) {
       await this.#fail(error, channel, answer);
       return;
     }
-    await steps.reach('load_vm_start');
-    await this.#lock.hold(() => this.#start(state));
     // A source that is gone by now cannot change anything.
     await answer.record('started').catch(() => undefined);
     this.state.set('active', 'completed');
@@ -112,7 +114,8 @@ export class IncomingMigration {
   async #load(channel: Channel, answer: StreamWriter): Promise<RunState> {
     const { vm, steps } = this.#context;
     const reader = new StreamReader(channel);
-    await reader.preamble();
+    this.#token = MachineToken.from(await reader.preamble());
+    if (this.#token !== undefined) await answer.record('token');
     const first = await reader.next();
     if (first.name !== 'configuration') throw new StreamError('Configuration section missing');
     this.#configure(parseJson<StreamConfiguration>(first.payload));
@@ -166,9 +169,10 @@ export class IncomingMigration {
     return loader;
   }
 
-  /** process_incoming_migration_bh() */
+  /** process_incoming_migration_bh(). Throws StreamError where the source has the machine. */
   #start(state: RunState): void {
     const { vm } = this.#context;
+    if (this.#token?.take() === false) throw new StreamError('The source has taken the machine back');
     if (!isLive(state)) vm.setState(state);
     else if (this.#options.autostart()) vm.start();
     else vm.setState('paused');
@@ -195,6 +199,8 @@ export class IncomingMigration {
   /** load_cleanup of every device. */
   #cleanup(): void {
     for (const loader of this.#loaders) loader?.cleanup();
+    this.#token?.close();
+    this.#token = undefined;
   }
 }
 

@@ -3,8 +3,9 @@
  * migration_connect(), migration_thread(), migration_completion(), migration_iteration_finish(), migration_cleanup().
  *
  * Beyond QEMU's stream the receiver answers: `ready` when it has loaded everything, `started` when it has taken over. The source
- * gives the machine away with `commit`, between the two. Whatever goes wrong before leaves the machine here; only where all of
- * `commit` was sent, the connection is lost and nothing comes back is it not known who has it: then it stays stopped here.
+ * gives the machine away with `commit`, between the two. Whatever goes wrong before leaves the machine here. Where all of `commit`
+ * was sent, the connection is lost and nothing comes back, a token decides that both have; without one (the connection can't pass
+ * descriptors) it is not known who has the machine, and it stays stopped here.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Fd } from '../../sys/fd.js';
@@ -20,6 +21,7 @@ import { BigLock } from './big-lock.js';
 import type { Capabilities } from './capabilities.js';
 import { Channel } from './channel.js';
 import type { OutgoingDevice } from './device-side.js';
+import { MachineToken } from './machine-token.js';
 import type { Parameters } from './parameters.js';
 import { RamSaver } from './ram-save.js';
 import { ReturnPath } from './return-path.js';
@@ -41,6 +43,13 @@ export interface MigrationContext {
 /** QEMU's MAX_WAIT: how long RAM alone may send before the devices have a turn, ms. */
 const RAM_TURN = 50;
 
+/** Who has the machine after a handover that was not answered. */
+const OWNER_TEXT = {
+  source: 'the virtual machine stays here',
+  destination: 'the destination has taken the virtual machine over',
+  unknown: 'the virtual machine may run on the destination',
+} as const;
+
 /** The state is no longer what the step needs: somebody has cancelled. */
 class Cancelled extends Error {}
 
@@ -54,6 +63,8 @@ export class OutgoingRun {
   readonly #ram: RamSaver;
   readonly #savers: OutgoingDevice[];
   #channel: Channel | undefined;
+  /** For the case that the handover's last words are lost. */
+  #token: MachineToken | undefined;
   #writer!: StreamWriter;
   #oldState: RunState | undefined;
   #continue: (() => void) | undefined;
@@ -140,6 +151,7 @@ export class OutgoingRun {
   async #thread(): Promise<void> {
     const channel = this.#channel;
     if (channel === undefined) return;
+    if (channel.passesDescriptors) this.#token = MachineToken.create();
     const answers = new ReturnPath(channel);
     try {
       await this.#setup(channel);
@@ -156,7 +168,7 @@ export class OutgoingRun {
     this.#writer = new StreamWriter(channel, (bytes) => this.#count(bytes));
     await steps.reach('save_setup');
     if (!this.#state.is('setup')) throw new Cancelled();
-    await this.#writer.preamble();
+    await this.#writer.preamble(this.#token === undefined ? [] : [this.#token.fd]);
     const devices = vm.devices.map(({ sectionId, migration }) => (migration === undefined ? null : sectionId));
     const configuration: StreamConfiguration = { ram: vm.ram.size, protocol: this.#context.protocol.name, devices };
     await this.#writer.json('configuration', configuration);
@@ -271,14 +283,21 @@ export class OutgoingRun {
     try {
       await answers.started;
     } catch (error) {
-      if (answers.refusal !== undefined) this.#given = false;
-      else {
-        const why = error instanceof Error ? error.message : String(error);
-        const what = 'The connection was lost in the handover, the virtual machine may run on the destination';
-        throw new Error(`${what}: ${why}`, { cause: error });
-      }
-      throw error;
+      const owner = this.#owner(answers);
+      this.#given = owner !== 'source';
+      if (answers.refusal !== undefined) throw error;
+      const why = error instanceof Error ? error.message : String(error);
+      const message = `The connection was lost in the handover, ${OWNER_TEXT[owner]}: ${why}`;
+      if (owner !== 'destination') throw new Error(message, { cause: error });
+      this.#context.vm.environment.log('error', message);
     }
+  }
+
+  /** Who has the machine, when the receiver has refused, or nothing more will come from it. */
+  #owner({ refusal, hasToken }: ReturnPath): keyof typeof OWNER_TEXT {
+    if (refusal !== undefined) return 'source';
+    if (!hasToken || this.#token === undefined) return 'unknown';
+    return this.#token.take() ? 'source' : 'destination';
   }
 
   /** migration_switchover_prepare(): waits for migrate-continue with the lock given back. */
@@ -318,6 +337,7 @@ export class OutgoingRun {
       this.#ram.cleanup();
       for (const saver of this.#savers) saver.cleanup();
       this.#channel.shutdown();
+      this.#token?.close();
     }
     this.#state.set('cancelling', 'cancelled');
   }

@@ -8,26 +8,35 @@ export class ReturnPath {
   readonly ready: Promise<void>;
   /** The receiver has taken over. */
   readonly started: Promise<void>;
+  /** The receiver has the token, and starts nothing without taking it. Known for good when it is `ready`. */
+  hasToken = false;
   /** Why the receiver has given up, for good. */
   refusal: string | undefined;
   /** What `started` has rejected with, if it has: nothing more will come. */
   lost: Error | undefined;
+  readonly #channel: Channel;
+  readonly #reader: StreamReader;
 
   constructor(channel: Channel) {
-    const reader = new StreamReader(channel);
-    const expect = async (wanted: 'ready' | 'started'): Promise<void> => {
-      const { name, payload } = await reader.next();
-      if (name === 'refused') {
-        this.refusal = Buffer.from(payload).toString();
-        channel.shutdown();
-        throw new StreamError(this.refusal);
-      }
-      if (name !== wanted) throw new StreamError(`Unexpected record ${name}`);
-    };
-    this.ready = expect('ready');
-    this.started = this.ready.then(() => expect('started'));
+    this.#channel = channel;
+    this.#reader = new StreamReader(channel);
+    this.ready = this.#expect('ready');
+    this.started = this.ready.then(() => this.#expect('started'));
     // Who waits is told; before that nobody is.
     this.ready.catch(() => undefined);
     this.started.catch((error: Error) => { this.lost = error; });
+  }
+
+  async #expect(wanted: 'ready' | 'started'): Promise<void> {
+    const { name, payload } = await this.#reader.next();
+    if (name === wanted) return;
+    if (name === 'refused') {
+      this.refusal = Buffer.from(payload).toString();
+      this.#channel.shutdown();
+      throw new StreamError(this.refusal);
+    }
+    if (name !== 'token' || wanted !== 'ready' || this.hasToken) throw new StreamError(`Unexpected record ${name}`);
+    this.hasToken = true;
+    await this.#expect(wanted);
   }
 }

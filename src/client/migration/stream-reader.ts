@@ -1,4 +1,5 @@
 /** Records from a channel, checked. */
+import type { Fd } from '../../sys/fd.js';
 import { bigBuffer } from '../../sys/big-buffer.js';
 import type { Channel } from './channel.js';
 import { checkPreamble, HEADER_SIZE, MAX_PAYLOAD, PREAMBLE_SIZE, StreamChecksum, StreamError } from './stream.js';
@@ -25,11 +26,18 @@ export class StreamReader {
     this.#channel = channel;
   }
 
-  /** Rejects with StreamError, ChannelError. */
-  async preamble(): Promise<void> {
+  /** Settles with the descriptors that came along, the caller's. Rejects with StreamError, ChannelError. */
+  async preamble(): Promise<Fd[]> {
     const data = new Uint8Array(PREAMBLE_SIZE);
-    await this.#channel.read(data);
-    checkPreamble(data);
+    const descriptors: Fd[] = [];
+    try {
+      await this.#channel.readWithDescriptors(data, descriptors);
+      checkPreamble(data);
+    } catch (error) {
+      for (const fd of descriptors) fd.close();
+      throw error;
+    }
+    return descriptors;
   }
 
   /** Rejects with StreamError, ChannelError. */

@@ -13,9 +13,11 @@ export class StreamWriter {
     this.#sent = sent;
   }
 
-  async preamble(): Promise<void> {
+  /** `descriptors` go along; the channel must be one that passes them. They stay the caller's too. */
+  async preamble(descriptors: readonly number[] = []): Promise<void> {
     const data = encodePreamble();
-    await this.#channel.write([data]);
+    if (descriptors.length === 0) await this.#channel.write([data]);
+    else await this.#channel.writeWithDescriptors(data, descriptors);
     this.#sent(data.length);
   }
 

@@ -11,7 +11,7 @@ import { bytes, struct, u32 } from '../../abi/layout.js';
 import type { StructValue } from '../../abi/layout.js';
 
 const MAGIC = Buffer.from('mdevsimM');
-export const STREAM_VERSION = 2;
+export const STREAM_VERSION = 3;
 /** Largest payload, bytes: what the receiver sets aside. */
 export const MAX_PAYLOAD = 1 << 20;
 const CHECKSUM_SIZE = 16;
@@ -53,6 +53,8 @@ export const RECORDS = {
   started: 17,
   /** To the source: text of an error; the receiver has given up and never starts the machine. */
   refused: 18,
+  /** To the source: the token that came with the first bytes is here, and decides who has the machine. */
+  token: 19,
 } as const;
 export type RecordName = keyof typeof RECORDS;
 const NAMES = new Map<number, RecordName>(Object.entries(RECORDS).map(([name, type]) => [type, name as RecordName]));
