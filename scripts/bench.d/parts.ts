@@ -5,6 +5,7 @@
 import { StreamChecksum } from '../../src/client/migration/stream.js';
 import { runProgram } from './compare.js';
 import { SOURCE, TARGET } from './machines.js';
+import { allowedCpus } from './places.js';
 import { mdevsimCommand, Server } from './servers.js';
 
 const MIB = 1 << 20;
@@ -13,24 +14,39 @@ const MIB = 1 << 20;
 export const PARTS = {
   read: 'read from one device: the bare stream',
   write: 'written to one device',
-  both: 'read from one and written to another at the same time: the lab alone',
   socket: 'through a UNIX socket',
   checksum: 'checksum',
+  both: 'read from one and written to another at the same time: the lab alone',
   relay: 'read, through a UNIX socket, written: two C programs, no checksum',
+  shared: 'read, through shared memory, written: two C programs, no checksum',
+  busy: 'read, checksum, checksum, written: if all CPUs did nothing else',
 } as const;
 export type Part = keyof typeof PARTS;
-const NAMES = Object.keys(PARTS) as Part[];
+/** Done by the C program, with client and server where the scheduler puts them. */
+const MEASURED = ['read', 'write', 'both', 'socket', 'relay', 'shared'] as const;
 
 /** MB/s of every part, once; `mib` of the device state. */
 export async function measureParts(root: string, mib: number): Promise<Record<Part, number>> {
-  const server = await Server.start((dir) => mdevsimCommand(root, dir, '--mdev', `mtty-1,uuid=${SOURCE}`, '--mdev', `mtty-1,uuid=${TARGET}`));
+  const rates = { checksum: checksumRate(mib) } as Record<Part, number>;
+  await withLab(root, undefined, async (run) => {
+    for (const part of MEASURED) rates[part] = await run(part, mib);
+  });
+  // On one CPU nobody waits for anybody: the time is what it costs.
+  const cpus = allowedCpus();
+  await withLab(root, String(cpus[0]), async (run) => {
+    const cost = 1 / await run('read', mib) + 1 / await run('write', mib) + 2 / rates.checksum;
+    rates.busy = cpus.length / cost;
+  });
+  return rates;
+}
+
+type Run = (part: Part, mib: number) => Promise<number>;
+
+/** With a lab of two devices, on that CPU. */
+async function withLab(root: string, cpu: string | undefined, body: (run: Run) => Promise<void>): Promise<void> {
+  const server = await Server.start((dir) => mdevsimCommand(root, dir, '--mdev', `mtty-1,uuid=${SOURCE}`, '--mdev', `mtty-1,uuid=${TARGET}`), cpu);
   try {
-    const rates = { checksum: checksumRate(mib) } as Record<Part, number>;
-    for (const part of NAMES) {
-      if (part === 'checksum') continue;
-      rates[part] = (await runProgram(root, 'state', undefined, [part, String(mib), server.dir, SOURCE])).mbps ?? NaN;
-    }
-    return rates;
+    await body(async (part, mib) => (await runProgram(root, 'state', cpu, [part, String(mib), server.dir, SOURCE])).mbps ?? NaN);
   } finally {
     await server.stop();
   }

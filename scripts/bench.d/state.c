@@ -8,6 +8,7 @@
  *   both    one process reads from vfio0, as in read, while another one writes to vfio1, as in write
  *   socket  through a UNIX socket, from one process to another
  *   relay   two processes, as two VMMs: one reads from vfio0 and writes to a UNIX socket, one reads from there and writes to vfio1
+ *   shared  the same through memory that both have: the bytes are where the lab puts them and where it takes them from
  * All in pieces of up to 1 MiB.
  */
 #define _GNU_SOURCE
@@ -161,54 +162,105 @@ static void both(int count)
 	close(device);
 }
 
-/* `data_fd` of a device, or -1 for bytes of no meaning and for nowhere. The receiver says when it has everything. */
-static void pass(int count, int from_lab)
+/* How bytes get from one process to the other. */
+struct way {
+	int from_lab;
+	/* BUFFERS pieces that both have, used in turn; NULL: through the socket. The socket brings their sizes, and takes them back. */
+	char *buffers;
+};
+#define BUFFERS 4
+
+/* The n-th piece that goes that way. */
+static char *piece(const struct way *way, char *own, unsigned n)
 {
-	int pair[2], status;
+	return way->buffers ? way->buffers + (size_t)(n % BUFFERS) * MIB : own;
+}
+
+static void read_all(int fd, void *data, size_t size)
+{
+	for (size_t done = 0, got; done < size; done += got)
+		if ((got = read(fd, (char *)data + done, size - done)) == 0 || got == (size_t)-1)
+			fail("the other process");
+}
+
+/* Everything, into a device in RESUMING or nowhere; says so before and after. */
+static void receive(const struct way *way, int end)
+{
+	char *own = buffer_of(MIB), word = 0;
+	int data_fd = -1, device = way->from_lab ? open_in_state(1, VFIO_DEVICE_STATE_RESUMING, &data_fd) : -1;
+	write_all(end, &word, 1);
+	for (unsigned n = 0, got;; n++) {
+		char *buffer = piece(way, own, n);
+		if (way->buffers)
+			read_all(end, &got, sizeof got);
+		else
+			got = read_some(end, buffer);
+		if (got == 0)
+			break;
+		if (way->from_lab)
+			write_all(data_fd, buffer, got);
+		if (way->buffers)
+			write_all(end, &word, 1);
+	}
+	/* Complete, or this fails. */
+	if (way->from_lab)
+		migration_state(device, VFIO_DEVICE_FEATURE_SET, VFIO_DEVICE_STATE_STOP);
+	write_all(end, &word, 1);
+}
+
+static void pass(int count, const struct way *way)
+{
+	int pair[2], status, data_fd = -1;
 	if (socketpair(AF_UNIX, SOCK_STREAM, 0, pair) < 0)
 		fail("socketpair");
 	pid_t child = fork_or_fail();
-	char *buffer = buffer_of(MIB), word = 0;
-	int data_fd = -1, end = pair[child == 0];
+	int end = pair[child == 0];
 	close(pair[child != 0]);
 	if (child == 0) {
-		int device = from_lab ? open_in_state(1, VFIO_DEVICE_STATE_RESUMING, &data_fd) : -1;
-		write_all(end, &word, 1);
-		for (size_t got; (got = read_some(end, buffer)) > 0;)
-			if (from_lab)
-				write_all(data_fd, buffer, got);
-		/* Complete, or this fails. */
-		if (from_lab)
-			migration_state(device, VFIO_DEVICE_FEATURE_SET, VFIO_DEVICE_STATE_STOP);
-		write_all(end, &word, 1);
+		receive(way, end);
 		_exit(0);
 	}
-	int device = from_lab ? open_source(count, &data_fd) : -1;
-	if (read(end, &word, 1) != 1)
-		fail("the receiver");
+	char *own = buffer_of(MIB), word;
+	int device = way->from_lab ? open_source(count, &data_fd) : -1;
+	read_all(end, &word, 1);
 	long long bytes = 0;
 	double start = now();
-	for (size_t size = MIB; size > 0; bytes += size) {
-		if (from_lab)
+	for (unsigned n = 0, size = MIB; size > 0; n++, bytes += size) {
+		char *buffer = piece(way, own, n);
+		if (way->buffers && n >= BUFFERS)
+			read_all(end, &word, 1);
+		if (way->from_lab)
 			size = read_some(data_fd, buffer);
 		else if (bytes >= (long long)count * MIB)
 			size = 0;
-		write_all(end, buffer, size);
+		if (way->buffers)
+			write_all(end, (char *)&size, sizeof size);
+		else
+			write_all(end, buffer, size);
 	}
 	shutdown(end, SHUT_WR);
-	if (read(end, &word, 1) != 1)
-		fail("the receiver");
+	/* What was not taken back yet, and the end. */
+	while (read(end, &word, 1) == 1)
+		;
 	report(bytes, start);
 	if (waitpid(child, &status, 0) < 0 || status != 0)
 		fail("the receiver");
 	close(device);
 }
 
+static char *shared_buffers(void)
+{
+	char *buffers = mmap(NULL, BUFFERS * MIB, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+	if (buffers == MAP_FAILED)
+		fail("mmap");
+	return buffers;
+}
+
 int main(int argc, char **argv)
 {
 	int count = argc > 2 ? atoi(argv[2]) : 0;
 	if (argc != 5 || count < 3) {
-		fprintf(stderr, "usage: %s read|write|both|socket|relay COUNT LAB UUID\n", argv[0]);
+		fprintf(stderr, "usage: %s read|write|both|socket|relay|shared COUNT LAB UUID\n", argv[0]);
 		return 2;
 	}
 	lab = argv[3];
@@ -219,8 +271,12 @@ int main(int argc, char **argv)
 		write_state(count);
 	} else if (!strcmp(argv[1], "both")) {
 		both(count);
-	} else if (!strcmp(argv[1], "socket") || !strcmp(argv[1], "relay")) {
-		pass(count, argv[1][0] == 'r');
+	} else if (!strcmp(argv[1], "socket")) {
+		pass(count, &(struct way){ 0, NULL });
+	} else if (!strcmp(argv[1], "relay")) {
+		pass(count, &(struct way){ 1, NULL });
+	} else if (!strcmp(argv[1], "shared")) {
+		pass(count, &(struct way){ 1, shared_buffers() });
 	} else {
 		fprintf(stderr, "state: no work %s\n", argv[1]);
 		return 2;
