@@ -151,7 +151,6 @@ export class OutgoingRun {
   async #thread(): Promise<void> {
     const channel = this.#channel;
     if (channel === undefined) return;
-    if (channel.passesDescriptors) this.#token = MachineToken.create();
     const answers = new ReturnPath(channel);
     try {
       await this.#setup(channel);
@@ -168,6 +167,7 @@ export class OutgoingRun {
     this.#writer = new StreamWriter(channel, (bytes) => this.#count(bytes));
     await steps.reach('save_setup');
     if (!this.#state.is('setup')) throw new Cancelled();
+    if (channel.passesDescriptors) this.#token = MachineToken.create();
     await this.#writer.preamble(this.#token === undefined ? [] : [this.#token.fd]);
     const devices = vm.devices.map(({ sectionId, migration }) => (migration === undefined ? null : sectionId));
     const configuration: StreamConfiguration = { ram: vm.ram.size, protocol: this.#context.protocol.name, devices };
