@@ -14,6 +14,7 @@ const DEFAULT_LIMIT = 120;
 /** First match wins. */
 const LIMITS: readonly (readonly [RegExp, number])[] = [
   [/^test\/(containers|mdevctl-next|qemu-next|qemu-v1)\//, 600],
+  [/^test\/qemu-limits\//, 900],
   [/^test\/docs\//, 600],
   [/^test\/e2e\//, 240],
   [/^test\/client\/compare-/, 420],
@@ -30,6 +31,7 @@ const RETRY = /^test\/(bench|cli|client|conformance|containers|docs|e2e|fuzz|lab
 export const OPT_IN: Readonly<Record<string, string>> = {
   'test/containers/': '--containers',
   'test/mdevctl-next/': '--mdevctl-next',
+  'test/qemu-limits/': '--qemu-limits',
   'test/qemu-next/': '--qemu-next',
   'test/qemu-v1/': '--qemu-v1',
 };

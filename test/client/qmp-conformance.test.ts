@@ -9,6 +9,7 @@ import { describe, it } from 'node:test';
 import { takeSocket } from '../../src/sys/socket.js';
 import { MDEVSIM } from '../cli/mdevsim.js';
 import { qemuMajor, whyNoQemu } from '../e2e/requirements.js';
+import { BYTES_SCRIPT } from './qmp-bytes.js';
 import type { Line, Piece } from './qmp-peer.js';
 import { Peer } from './qmp-peer.js';
 import { reconcile } from './qmp-versions.js';
@@ -91,6 +92,14 @@ describe('QMP as stock QEMU speaks it', { timeout: 110_000, ...(skip === undefin
     assert.deepEqual(await both.ours.greeting(), await both.qemu.greeting());
     const found = await differences(both, [...GREETING_SCRIPT, ...PROTOCOL_SCRIPT, ...COMMAND_SCRIPT]);
     assert.equal(found.join('\n'), '');
+  }));
+
+  it('reads and writes every byte, escape and number alike', () => withBoth(['-machine', 'none'], [], async (both) => {
+    for (const peer of [both.ours, both.qemu]) {
+      await peer.greeting();
+      await peer.command('qmp_capabilities');
+    }
+    assert.equal((await differences(both, BYTES_SCRIPT)).join('\n'), '');
   }));
 
   it('takes descriptors alike, keeps them from one client to the next, and loses none', () =>

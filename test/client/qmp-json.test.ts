@@ -55,7 +55,7 @@ describe('JsonStream', () => {
   });
 
   it('takes a message of 60 MiB and refuses one of more than 64 MiB', () => {
-    const whole = (mib: number): Buffer => Buffer.from(`"${'x'.repeat(mib << 20)}"\n1\n`);
+    const whole = (mib: number): Buffer => Buffer.from(`"${'x'.repeat(mib << 20)}"\n\n1\n`);
     let length = 0;
     const values: (Json | JsonError)[] = [];
     const stream = new JsonStream((value) => values.push(typeof value === 'string' ? (length = value.length) : value));

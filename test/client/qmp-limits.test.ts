@@ -1,80 +1,22 @@
-/** A VMM in a process of its own, and clients that send as much as they may, and more: the others notice nothing. */
+/** The QMP server's limits: long lines, deep lists, bad bytes, many clients, and none of it at the cost of anybody else. */
 import assert from 'node:assert/strict';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { createConnection } from 'node:net';
-import type { Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { QmpClient } from '../../src/client/qmp/client.js';
 import { Child, MDEVSIM } from '../e2e/child.js';
-import { within } from '../e2e/deadline.js';
 import { connectMonitor } from '../e2e/monitor.js';
+import { whyNoQemu } from '../e2e/requirements.js';
+import { ask, askQemu, expected, LIMIT, LIMIT_ROWS, SLOW_ROWS } from './qmp-limits-script.js';
+import { RawClient } from './qmp-raw.js';
 
 const MIB = 1 << 20;
-/** Bytes of one message's tokens that the server takes. */
-const LIMIT = 64 * MIB;
 const CLIENTS = 100;
 
 let scratch = '';
 let path = '';
 let vmm: Child;
-
-/** A client that has negotiated and writes what it likes. */
-class Raw {
-  readonly #socket: Socket;
-  readonly #lines: Buffer[] = [];
-  #pieces: Buffer[] = [];
-  #look: () => void = () => undefined;
-
-  private constructor(socket: Socket) {
-    this.#socket = socket;
-    socket.on('error', () => undefined);
-    socket.on('data', (data: Buffer) => this.#receive(data));
-    socket.on('close', () => this.#look());
-  }
-
-  static async connect(): Promise<Raw> {
-    const raw = new Raw(createConnection({ path }));
-    await raw.line();
-    await raw.write('{"execute":"qmp_capabilities"}\n');
-    assert.equal((await raw.line()).toString(), '{"return": {}}');
-    return raw;
-  }
-
-  write(data: string | Buffer): Promise<void> {
-    return new Promise((resolve) => this.#socket.write(data, () => resolve()));
-  }
-
-  /** The next line, without its end. */
-  line(): Promise<Buffer> {
-    return within(30, 'a line', new Promise((resolve, reject) => {
-      this.#look = (): void => {
-        const line = this.#lines.shift();
-        if (line !== undefined) {
-          this.#look = (): void => undefined;
-          resolve(line);
-        } else if (this.#socket.destroyed) reject(new Error('closed'));
-      };
-      this.#look();
-    }));
-  }
-
-  #receive(data: Buffer): void {
-    let from = 0;
-    for (let end = data.indexOf('\r\n'); end >= 0; end = data.indexOf('\r\n', from)) {
-      this.#lines.push(Buffer.concat([...this.#pieces, data.subarray(from, end)]));
-      this.#pieces = [];
-      from = end + 2;
-    }
-    this.#pieces.push(data.subarray(from));
-    this.#look();
-  }
-
-  end(): void {
-    this.#socket.destroy();
-  }
-}
 
 /** `query-name` with an id that makes its tokens that many bytes. */
 function request(bytes: number): { readonly line: Buffer; readonly id: string } {
@@ -119,9 +61,13 @@ describe('limits of the QMP server', { timeout: 110_000 }, () => {
     rmSync(scratch, { recursive: true, force: true });
   });
 
-  it('a request of 64 MiB is answered, with all of its id', () => besideAnother(async () => {
-    const client = await Raw.connect();
-    const { line, id } = request(LIMIT);
+  for (const row of [...LIMIT_ROWS, ...SLOW_ROWS]) {
+    it(`${row.what}: answers as QEMU does`, async () => assert.deepEqual(await ask(path, row), expected(row)));
+  }
+
+  it('a line of 64 MiB is answered, with all of its id', () => besideAnother(async () => {
+    const client = await RawClient.connect(path);
+    const { line, id } = request(LIMIT - 1);
     await client.write(line);
     const reply = await client.line();
     assert.ok(reply.equals(Buffer.from(`{"return": {}, "id": "${id}"}`)), reply.subarray(0, 100).toString());
@@ -129,8 +75,8 @@ describe('limits of the QMP server', { timeout: 110_000 }, () => {
   }));
 
   it('one of a byte more is an error, and its client may go on', () => besideAnother(async () => {
-    const client = await Raw.connect();
-    await client.write(request(LIMIT + 1).line);
+    const client = await RawClient.connect(path);
+    await client.write(request(LIMIT).line);
     assert.match((await client.line()).toString(), /JSON token size limit exceeded/);
     await client.write('{"execute":"query-name","id":"on"}\n');
     assert.match((await client.line()).toString(), /"id": "on"/);
@@ -138,12 +84,13 @@ describe('limits of the QMP server', { timeout: 110_000 }, () => {
   }));
 
   it('a string without an end is not kept', () => besideAnother(async () => {
-    const client = await Raw.connect();
+    const client = await RawClient.connect(path);
     const before = peak();
     await client.write('{"execute":"query-name","id":"');
     for (let sent = 0; sent < 2; sent++) await client.write(Buffer.alloc(LIMIT, 'x'));
-    assert.match((await client.line()).toString(), /JSON token size limit exceeded/);
-    await client.write('\n{"execute":"query-name","id":"on"}\n');
+    await client.write('\n');
+    for (let told = 0; told < 2; told++) assert.match((await client.line()).toString(), /JSON token size limit exceeded/);
+    await client.write('{"execute":"query-name","id":"on"}\n');
     assert.match((await client.line()).toString(), /"id": "on"/);
     assert.ok(peak() - before < 3 * LIMIT, `${(peak() - before) / MIB} MiB`);
     client.end();
@@ -151,7 +98,7 @@ describe('limits of the QMP server', { timeout: 110_000 }, () => {
 
   it('a client that vanishes in the middle of 64 MiB is forgotten', () => besideAnother(async () => {
     for (let turn = 0; turn < 2; turn++) {
-      const client = await Raw.connect();
+      const client = await RawClient.connect(path);
       await client.write(request(LIMIT).line.subarray(0, LIMIT / 8));
       client.end();
     }
@@ -161,7 +108,7 @@ describe('limits of the QMP server', { timeout: 110_000 }, () => {
     const garbage = Buffer.from(Array.from({ length: 4096 }, (_, at) => at * 7919 % 251));
     const { line, id } = request(MIB / 4);
     await Promise.all(Array.from({ length: CLIENTS }, async (_, n) => {
-      const client = await Raw.connect();
+      const client = await RawClient.connect(path);
       if (n % 2 === 1) {
         // What garbage there is at the end: a control character that fits nowhere puts the parser into its first state.
         await client.write(Buffer.concat([garbage, Buffer.from('\x01\n{"execute":"query-name","id":"on"}\n')]));
@@ -173,4 +120,9 @@ describe('limits of the QMP server', { timeout: 110_000 }, () => {
       client.end();
     }));
   }));
+});
+
+const skip = whyNoQemu();
+describe('limits of stock QEMU', { timeout: 60_000, ...(skip === undefined ? {} : { skip }) }, () => {
+  for (const row of LIMIT_ROWS) it(row.what, () => askQemu(row));
 });

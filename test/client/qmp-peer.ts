@@ -25,9 +25,9 @@ function normalize(value: unknown, key = ''): unknown {
   return Object.fromEntries(Object.entries(value).map(([name, member]) => [name, normalize(member, name)]));
 }
 
-/** A reply line as an object; `inf`, which QEMU writes for 1e400, is no JSON. */
+/** A reply line as an object; a number as `id` is compared as it is written, and `inf` is no JSON. */
 function parse(line: string): Line {
-  const { timestamp, ...rest } = JSON.parse(line.replace(/: inf\b/, ': "inf"')) as Record<string, unknown>;
+  const { timestamp, ...rest } = JSON.parse(line.replace(/("id": )(-?(?:inf|\d[\d.e+-]*))/, '$1"$2"')) as Record<string, unknown>;
   return normalize(timestamp === undefined ? rest : { ...rest, timestamp: '' }) as Line;
 }
 

@@ -4,7 +4,8 @@
 import type { Fd } from '../../sys/fd.js';
 import type { NamedDescriptors } from './descriptors.js';
 import { QmpError } from './error.js';
-import type { Json } from './json-parser.js';
+import type { Json, JsonObject } from './json-parser.js';
+import { isJsonObject } from './json-parser.js';
 import type { QmpMembers, QmpType } from './schema.js';
 import { checkMembers } from './schema.js';
 
@@ -38,10 +39,6 @@ export interface QmpRequest {
   readonly outOfBand: boolean;
   readonly arguments: QmpArguments;
 }
-
-type JsonObject = { [key: string]: Json };
-export const isJsonObject = (value: Json): value is JsonObject =>
-  typeof value === 'object' && value !== null && !Array.isArray(value);
 
 /** Throws QmpError for anything but a well-formed request. `oob`: the client negotiated out-of-band commands. */
 export function parseRequest(message: Json, oob: boolean): QmpRequest {

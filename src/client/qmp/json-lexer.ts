@@ -2,8 +2,8 @@
  * Tokens of QMP's JSON dialect, from bytes that arrive in any pieces: RFC 8259, plus strings in single quotes.
  *
  * The error states are QEMU's (qobject/json-lexer.c): a byte that fits no token makes an `error` token, and everything up to
- * the next structural or control character (a newline) is skipped. So it is after a token that is too long, `excess`, of which
- * QEMU would take the rest for a new one.
+ * the next structural or control character (a newline) is skipped. A token that is too long is `excess` as soon as it is, and
+ * what follows begins another.
  */
 export type TokenType = '{' | '}' | '[' | ']' | ',' | ':' | 'integer' | 'float' | 'keyword' | 'string' | 'error' | 'excess';
 
@@ -46,7 +46,7 @@ export class JsonLexer {
   feed(chunk: Buffer): void {
     let begin = 0;
     for (let at = 0; at < chunk.length; at++) {
-      if (this.#state === 'string') at = this.#skipPlain(chunk, at);
+      if (this.#state === 'string') at = this.#skipPlain(chunk, at, begin + this.#limit - this.#length);
       else if (this.#state === 'recovery') while (at < chunk.length && !resynchronizes(chunk[at] ?? 0)) at++;
       if (at === chunk.length) break;
       const byte = chunk[at] ?? 0;
@@ -61,15 +61,24 @@ export class JsonLexer {
         begin = includes ? at + 1 : at;
         again = !includes;
       }
+      if (this.#inToken && this.#length + at + 1 - begin > this.#limit) {
+        this.#finish('excess', Buffer.alloc(0));
+        begin = at + 1;
+      }
     }
-    if (this.#state !== 'start' && this.#state !== 'recovery') this.#keep(chunk.subarray(begin));
+    if (this.#inToken) this.#keep(chunk.subarray(begin));
   }
 
-  /** The first byte of `chunk` from `at` on that means something within a string: most of a long message does not. */
-  #skipPlain(chunk: Buffer, at: number): number {
-    while (at < chunk.length) {
+  get #inToken(): boolean {
+    return this.#state !== 'start' && this.#state !== 'recovery';
+  }
+
+  /** The first byte of `chunk` from `at` on, `end` at most, that means something in a string: most of a long message does not. */
+  #skipPlain(chunk: Buffer, at: number, end: number): number {
+    const last = Math.min(chunk.length, end);
+    while (at < last) {
       const byte = chunk[at] ?? 0;
-      if (byte < 0x20 || byte === 0x22 || byte === 0x27 || byte === 0x5c || byte >= 0xc0) return at;
+      if (byte < 0x20 || byte === 0x22 || byte === 0x27 || byte === 0x5c || byte >= 0xfe) return at;
       at++;
     }
     return at;
@@ -78,16 +87,11 @@ export class JsonLexer {
   #keep(piece: Buffer): void {
     this.#length += piece.length;
     this.#pieces.push(Buffer.from(piece));
-    if (this.#length > this.#limit) {
-      this.#pieces = [];
-      this.#length = 0;
-      this.#state = 'recovery';
-      this.#emit({ type: 'excess', text: Buffer.alloc(0) });
-    }
   }
 
   #finish(type: TokenType, last: Buffer): void {
-    const text = this.#pieces.length === 0 ? Buffer.from(last) : Buffer.concat([...this.#pieces, last]);
+    const text = type === 'excess' ? last
+      : this.#pieces.length === 0 ? Buffer.from(last) : Buffer.concat([...this.#pieces, last]);
     this.#pieces = [];
     this.#length = 0;
     this.#state = type === 'error' ? 'recovery' : 'start';
@@ -110,14 +114,13 @@ export class JsonLexer {
       case 'string':
         if (byte === this.#quote) return { type: 'string', includes: true };
         if (byte === 0x5c) return next('escape');
-        return byte < 0x20 || byte === 0xc0 || byte === 0xc1 || byte > 0xf4 ? bad : undefined;
-      case 'escape': return byte < 0x20 || byte === 0xc0 || byte === 0xc1 || byte > 0xf4 ? bad : next('string');
+        return byte < 0x20 || byte >= 0xfe ? bad : undefined;
+      case 'escape': return byte < 0x20 || byte >= 0xfe ? bad : next('string');
       case 'keyword': return isLower(byte) ? undefined : { type: 'keyword', includes: false };
       case 'minus': return byte === 0x30 ? next('zero') : isDigit(byte) ? next('digits') : bad;
       case 'zero':
-        if (isDigit(byte)) return bad;
-        return byte === C('.') ? next('point') : byte === C('e') || byte === C('E') ? next('exponent') : { type: 'integer',
-          includes: false };
+        // QEMU has no exponent here.
+        return isDigit(byte) ? bad : byte === C('.') ? next('point') : { type: 'integer', includes: false };
       case 'digits':
         if (isDigit(byte)) return undefined;
         return byte === C('.') ? next('point') : byte === C('e') || byte === C('E') ? next('exponent') : { type: 'integer',

@@ -5,15 +5,25 @@
  * so that an `id` comes back as it was sent.
  */
 import type { Token } from './json-lexer.js';
-import { JsonLexer } from './json-lexer.js';
+import { JsonLexer, MAX_TOKEN_SIZE } from './json-lexer.js';
+import { StringError, unescape } from './json-string.js';
 
-export type Json = null | boolean | number | bigint | string | Json[] | { [key: string]: Json };
+export type Json = null | boolean | number | bigint | JsonFloat | string | Json[] | { [key: string]: Json };
+
+/** A number as it comes with a fraction or an exponent, or beyond 64 bits: no integer for QEMU, whatever its value is. */
+export class JsonFloat {
+  constructor(readonly value: number) {}
+}
+
+export type JsonObject = { [key: string]: Json };
+export const isJsonObject = (value: Json): value is JsonObject =>
+  typeof value === 'object' && value !== null && !Array.isArray(value) && !(value instanceof JsonFloat);
 
 /** QEMU's MAX_TOKEN_COUNT and MAX_NESTING. */
 const MAX_TOKENS = 2 << 20;
 const MAX_NESTING = 1 << 10;
-/** QEMU's MAX_TOKEN_SIZE: of all tokens of a message together, bytes. */
-const MAX_SIZE = 64 << 20;
+/** Of all tokens of a message together, bytes. */
+const MAX_SIZE = MAX_TOKEN_SIZE - 1;
 
 export class JsonError extends Error {
   override readonly name = 'JsonError';
@@ -32,7 +42,7 @@ export class JsonStream {
 
   constructor(onMessage: (value: Json | JsonError) => void) {
     this.#onMessage = onMessage;
-    this.#lexer = new JsonLexer((token) => this.#take(token), MAX_SIZE);
+    this.#lexer = new JsonLexer((token) => this.#take(token));
   }
 
   feed(chunk: Buffer): void {
@@ -42,7 +52,8 @@ export class JsonStream {
   #take(token: Token): void {
     if (token.type === 'error') {
       this.#reset();
-      this.#onMessage(syntax(`stray '${token.text.toString('utf8')}'`));
+      // A NUL ends it, as every text in C.
+      this.#onMessage(syntax(`stray '${token.text.toString('utf8').replace(/\0.*/s, '')}'`));
       return;
     }
     if (token.type === '{') this.#braces++;
@@ -93,8 +104,8 @@ function parse(tokens: readonly Token[]): Json {
       case '{': return object();
       case '[': return array();
       case 'integer': return integer(token.text.toString('latin1'));
-      case 'float': return Number(token.text.toString('latin1'));
-      case 'string': return unescape(token.text);
+      case 'float': return new JsonFloat(Number(token.text.toString('latin1')));
+      case 'string': return text(token.text);
       case 'keyword': return keyword(token.text.toString('latin1'));
       default: throw syntax('expecting value');
     }
@@ -136,9 +147,17 @@ function parse(tokens: readonly Token[]): Json {
   return value();
 }
 
+function text(quoted: Buffer): string {
+  try {
+    return unescape(quoted);
+  } catch (error) {
+    throw error instanceof StringError ? syntax(error.message) : error;
+  }
+}
+
 function integer(text: string): Json {
   const exact = BigInt(text);
-  if (exact > 0xffff_ffff_ffff_ffffn || exact < -(1n << 63n)) return Number(text);
+  if (exact > 0xffff_ffff_ffff_ffffn || exact < -(1n << 63n)) return new JsonFloat(Number(text));
   const number = Number(text);
   return Number.isSafeInteger(number) ? number : exact;
 }
@@ -148,35 +167,4 @@ function keyword(text: string): Json {
   if (text === 'false') return false;
   if (text === 'null') return null;
   throw syntax(`invalid keyword '${text}'`);
-}
-
-const ESCAPES: Record<string, string> = { '"': '"', "'": "'", '\\': '\\', '/': '/', b: '\b', f: '\f', n: '\n', r: '\r', t: '\t' };
-
-/** What mod_utf8_encode() takes: U+0000 too; no surrogates, no noncharacters. */
-const isCharacter = (unit: number): boolean =>
-  unit >= 0 && unit < 0xfffe && !(unit >= 0xd800 && unit < 0xe000) && !(unit >= 0xfdd0 && unit <= 0xfdef);
-
-function unescape(raw: Buffer): string {
-  const body = raw.subarray(1, -1);
-  let text: string;
-  try {
-    text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(body);
-  } catch {
-    throw syntax('invalid UTF-8 sequence in string');
-  }
-  if (!text.includes('\\')) return text;
-  return text.replace(/\\(u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|u.{0,4}|[^u])/gsu, (whole, escape: string) => {
-    if (escape[0] !== 'u') {
-      const plain = ESCAPES[escape];
-      if (plain === undefined) throw syntax('invalid escape sequence in string');
-      return plain;
-    }
-    if (escape.length > 5) {
-      return String.fromCharCode(Number.parseInt(escape.slice(1, 5), 16), Number.parseInt(escape.slice(7), 16));
-    }
-    const unit = /^u[0-9a-fA-F]{4}$/.test(escape) ? Number.parseInt(escape.slice(1), 16) : -1;
-    if (isCharacter(unit)) return String.fromCharCode(unit);
-    // What QEMU prints are six bytes, the closing quote among them where the string ends early.
-    throw syntax(`${whole.length < 6 ? `${whole}${String.fromCharCode(raw[0] ?? 0)}` : whole} is not a valid Unicode character`);
-  });
 }

@@ -5,6 +5,7 @@
  */
 import { QmpError } from './error.js';
 import type { Json } from './json-parser.js';
+import { isJsonObject, JsonFloat } from './json-parser.js';
 
 export type QmpType =
   | 'str' | 'strOrNull' | 'bool' | 'int' | 'uint8' | 'uint32' | 'uint64' | 'number' | 'null' | 'any'
@@ -22,8 +23,6 @@ export type QmpMembers = Readonly<Record<string, QmpType>>;
 
 const wrong = (path: string, expected: string): QmpError =>
   new QmpError(`Invalid parameter type for '${path}', expected: ${expected}`);
-const isObject = (value: Json): value is { [key: string]: Json } =>
-  typeof value === 'object' && value !== null && !Array.isArray(value);
 const isInteger = (value: Json): value is number | bigint =>
   typeof value === 'bigint' || (typeof value === 'number' && Number.isInteger(value));
 const inRange = (value: number | bigint, low: bigint, high: bigint): boolean => BigInt(value) >= low && BigInt(value) <= high;
@@ -36,7 +35,9 @@ function checkValue(value: Json, type: QmpType, path: string, name: string): voi
     case 'str': if (typeof value !== 'string') throw wrong(path, 'string'); return;
     case 'strOrNull': if (typeof value !== 'string' && value !== null) throw wrong(path, 'StrOrNull'); return;
     case 'bool': if (typeof value !== 'boolean') throw wrong(path, 'boolean'); return;
-    case 'number': if (typeof value !== 'number' && typeof value !== 'bigint') throw wrong(path, 'number'); return;
+    case 'number':
+      if (typeof value !== 'number' && typeof value !== 'bigint' && !(value instanceof JsonFloat)) throw wrong(path, 'number');
+      return;
     case 'int': if (!isInteger(value) || !inRange(value, -(1n << 63n), (1n << 63n) - 1n)) throw wrong(path, 'integer'); return;
     case 'uint8': case 'uint32':
       if (!isInteger(value) || !inRange(value, 0n, type === 'uint8' ? 0xffn : 0xffff_ffffn)) {
@@ -59,7 +60,7 @@ function checkValue(value: Json, type: QmpType, path: string, name: string): voi
     // An item has no name: that is how QEMU prints it.
     value.forEach((item, index) => checkValue(item, type.list, `${path}[${index}]`, 'null'));
   } else {
-    if (!isObject(value)) throw wrong(path, 'object');
+    if (!isJsonObject(value)) throw wrong(path, 'object');
     checkMembers(value, membersOf(value, type), `${path}.`);
   }
 }

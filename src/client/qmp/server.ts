@@ -12,11 +12,11 @@ import { takeSocket } from '../../sys/socket.js';
 import { QmpConnection } from './connection.js';
 import { NamedDescriptors } from './descriptors.js';
 import type { QmpCommand, QmpCommands, QmpMonitor } from './dispatch.js';
-import { dispatch, isJsonObject, parseRequest } from './dispatch.js';
+import { dispatch, parseRequest } from './dispatch.js';
 import { QmpError } from './error.js';
 import type { QmpMembers } from './schema.js';
 import type { Json } from './json-parser.js';
-import { JsonError, JsonStream } from './json-parser.js';
+import { isJsonObject, JsonError, JsonStream } from './json-parser.js';
 import { writeJson } from './json-writer.js';
 
 /** QEMU's QMP_REQ_QUEUE_LEN_MAX: requests of one client that wait before its socket is no longer read. */
