@@ -5,6 +5,7 @@
 import { Errno } from '../abi/errno.js';
 import type { ErrnoName } from '../abi/errno.js';
 import type { FileRequest } from '../kernfs/file.js';
+import { prepareGenerated } from '../vfio/generated-state.js';
 import { TransitionFailure } from '../vfio/migration-hooks.js';
 import type { MigrationHooks, MigrationWalk, StreamDirection } from '../vfio/migration-hooks.js';
 
@@ -35,11 +36,20 @@ export class FaultInjector implements MigrationHooks {
   streamFail: { readonly byte: number; readonly code: ErrnoName } | undefined;
   /** Data streams end before this byte: reading finds the end, what is written from there on is lost. */
   streamCut: number | undefined;
-  /** Bytes of generated device state, 0 to GENERATED_STATE_MAX. */
-  stateSize = 0;
+  #stateSize = 0;
   /** Bytes of the generated state that change in a second during PRE_COPY. */
   dirty = 0;
   #features: FeatureSwitch | undefined;
+
+  /** Bytes of generated device state, 0 to GENERATED_STATE_MAX. */
+  get stateSize(): number {
+    return this.#stateSize;
+  }
+  set stateSize(bytes: number) {
+    // Now, not with the first read: a virtual machine stands still then.
+    if (bytes > 0) prepareGenerated();
+    this.#stateSize = bytes;
+  }
 
   /** The machine is made with its hooks, so it comes later. */
   attach(features: FeatureSwitch): void {

@@ -42,6 +42,11 @@ function getPattern(): Uint8Array {
   return (pattern = made);
 }
 
+/** Makes the content, which takes some milliseconds: for who knows that it will be read, before somebody waits for it. */
+export function prepareGenerated(): void {
+  getPattern();
+}
+
 /** The content from `offset` on: at most `size` bytes and at most 1 MiB. A view of memory that never changes. */
 export function generatedBytes(offset: number, size: number): Uint8Array {
   const start = offset % PERIOD;
