@@ -4,7 +4,7 @@
  * Pages are copied into a staging buffer before they are sent: the guest goes on writing to the memory itself.
  */
 import type { GuestMemory } from '../vm/memory.js';
-import { PAGE_SIZE } from '../vm/ram.js';
+import { PAGE_SIZE, wordsOf } from '../vm/ram.js';
 import type { MigrationStatistics } from './statistics.js';
 import { ramRecordStruct, ramRunStruct } from './stream.js';
 import type { StreamWriter } from './stream-writer.js';
@@ -60,6 +60,7 @@ export class RamSaver {
   readonly #pass: (count: number) => void;
   /** Pages to send; all at first. */
   readonly #bitmap: Uint8Array;
+  readonly #bitmapWords: Uint32Array;
   #pages: number;
   #next = 0;
   #lastSync = 0;
@@ -73,10 +74,11 @@ export class RamSaver {
     this.#memory = memory;
     this.#statistics = statistics;
     this.#pass = pass;
-    this.#bitmap = new Uint8Array(memory.ram.dirty.length).fill(0xff);
-    this.#pages = memory.ram.pages;
-    const spare = this.#bitmap.length * 8 - this.#pages;
-    if (spare > 0) this.#bitmap[this.#bitmap.length - 1] = 0xff >> spare;
+    const { pages } = memory.ram;
+    this.#pages = pages;
+    this.#bitmap = new Uint8Array(memory.ram.dirty.length).fill(0xff, 0, pages >> 3);
+    if (pages % 8 !== 0) this.#bitmap[pages >> 3] = (1 << pages % 8) - 1;
+    this.#bitmapWords = wordsOf(this.#bitmap);
     statistics.total = memory.ram.size;
     const { bytes } = memory.ram;
     this.#words = new Uint32Array(bytes.buffer, bytes.byteOffset, bytes.length / 4);
@@ -103,14 +105,15 @@ export class RamSaver {
   /** migration_bitmap_sync() */
   sync(): void {
     this.#memory.syncDirtyLog();
-    const { dirty } = this.#memory.ram;
+    const dirty = this.#memory.ram.dirtyWords;
+    const bitmap = this.#bitmapWords;
     let found = 0;
     for (let at = 0; at < dirty.length; at++) {
       const bits = dirty[at] ?? 0;
       if (bits === 0) continue;
       dirty[at] = 0;
-      const before = this.#bitmap[at] ?? 0;
-      this.#bitmap[at] = before | bits;
+      const before = bitmap[at] ?? 0;
+      bitmap[at] = before | bits;
       for (let fresh = bits & ~before; fresh !== 0; fresh &= fresh - 1) found++;
     }
     this.#pages += found;

@@ -3,6 +3,7 @@
  * whole RAM mapped at IOVA 0. Source: QEMU's hw/vfio/container-base.c, listener.c.
  */
 import type { Ram } from '../vm/ram.js';
+import { wordsOf } from '../vm/ram.js';
 
 /** An open device, before anything was asked of it. */
 export interface OpenedDevice {
@@ -38,9 +39,11 @@ export function bitmapFor(ram: Ram): Uint8Array {
 
 /** Sets in `ram.dirty` what is set in `bitmap`. */
 export function mergeBitmap(ram: Ram, bitmap: Uint8Array): void {
-  for (let n = 0; n < ram.dirty.length; n++) {
-    const bits = bitmap[n] ?? 0;
-    if (bits !== 0) ram.dirty[n] = (ram.dirty[n] ?? 0) | bits;
+  const { dirtyWords } = ram;
+  const words = wordsOf(bitmap);
+  for (let n = 0; n < dirtyWords.length; n++) {
+    const bits = words[n] ?? 0;
+    if (bits !== 0) dirtyWords[n] = (dirtyWords[n] ?? 0) | bits;
   }
 }
 

@@ -8,17 +8,25 @@ import { createMemfd, punchHole, writtenRanges } from '../../sys/memory.js';
 /** Bytes of a page. */
 export const PAGE_SIZE = 4096;
 
+/** A bitmap of whole words as words: the few loops over all of it run before they were ever compiled. */
+export function wordsOf(bitmap: Uint8Array): Uint32Array {
+  return new Uint32Array(bitmap.buffer, bitmap.byteOffset, bitmap.length / 4);
+}
+
 export class Ram {
   readonly #memory: MappedMemory;
-  /** A bit per page, least significant first; bits are set only while tracking. */
+  /** A bit per page, least significant first, whole 64-bit words as the uAPI's; bits are set only while tracking. */
   readonly dirty: Uint8Array;
+  /** The same memory, for who looks at all of it. */
+  readonly dirtyWords: Uint32Array;
   #tracking = false;
 
   /** `size` in bytes, a positive multiple of the page size. Throws RangeError, Errno. */
   constructor(readonly size: number) {
     if (size <= 0 || size % PAGE_SIZE !== 0) throw new RangeError(`RAM of ${size} bytes`);
     this.#memory = createMemfd('mdevsim-ram', size);
-    this.dirty = new Uint8Array(Math.ceil(this.pages / 8));
+    this.dirty = new Uint8Array(Math.ceil(this.pages / 64) * 8);
+    this.dirtyWords = wordsOf(this.dirty);
   }
 
   get pages(): number {
