@@ -14,7 +14,7 @@ import { PAGE_SIZE, Ram } from '../../src/client/vm/ram.js';
 import { VmStateHandlers } from '../../src/client/vm/state-handlers.js';
 import { socketPair } from '../../src/sys/socket.js';
 
-const PAGES = 1200;
+const PAGES = 1203;
 
 async function withChannels(body: (sender: Channel, receiver: Channel) => Promise<void>): Promise<void> {
   const [one, other] = socketPair();
