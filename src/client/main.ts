@@ -10,6 +10,7 @@ import { Capabilities } from './migration/capabilities.js';
 import { IncomingMigration } from './migration/incoming.js';
 import { OutgoingMigration } from './migration/outgoing.js';
 import { Parameters } from './migration/parameters.js';
+import { rehearseStream } from './migration/rehearsal.js';
 import { Steps } from './migration/steps.js';
 import type { Step } from './migration/steps.js';
 import { QmpServer } from './qmp/server.js';
@@ -129,6 +130,8 @@ export async function startVmm(options: VmmOptions): Promise<RunningVmm> {
     await close();
     throw error;
   }
+  // Whoever waits for the machine goes first. What can't be rehearsed is only slower.
+  setImmediate(() => void rehearseStream().catch(() => undefined));
   const shutdown = (): void => {
     if (over) return;
     event('SHUTDOWN', { guest: false, reason: 'host-signal' });
