@@ -5,6 +5,8 @@ import { Bench, DEVICE, quickly, running, slowly, SOURCE, story, TARGET } from '
 
 /** How many synchronisations there are depends on the machine's speed. */
 const withoutPasses = (events: readonly string[]): string[] => events.filter((event) => event !== 'MIGRATION_PASS');
+/** A guest that writes: the migration of one that does not is over before it can be cancelled. */
+const BUSY = ['--guest-load', 'pages=2000,bytes=0'];
 
 describe('migration between two VMMs', { timeout: 85_000 }, () => {
   it('tells its story in QEMU\'s order, and moves the device', () => Bench.with({}, async (bench) => {
@@ -42,7 +44,7 @@ describe('migration between two VMMs', { timeout: 85_000 }, () => {
 
   it('can be cancelled in setup, while active and before switchover, and the machine runs on', () => Bench.with({},
     async (bench) => {
-    const { source, target } = await bench.pair(['--break', 'save_setup']);
+    const { source, target } = await bench.pair(['--break', 'save_setup', ...BUSY]);
     let after = source.qmp.events.length;
     await source.qmp.execute('migrate', { uri: target.uri });
     await source.held('save_setup', after);
@@ -127,7 +129,7 @@ describe('migration between two VMMs', { timeout: 85_000 }, () => {
 
   it('runs on where nobody listens, the destination refuses or dies, or a transition fails', () => Bench.with({},
     async (bench) => {
-    const { source, target } = await bench.pair();
+    const { source, target } = await bench.pair(BUSY);
     await quickly(source);
     await source.qmp.execute('migrate', { uri: 'unix:/nonexistent/sock' });
     await source.qmp.status(['failed']);

@@ -83,7 +83,7 @@ export class Bench {
   }
 }
 
-/** So slow that it does not end by itself: 64 MiB of RAM that changes nothing is soon sent, so the device must go on changing. */
+/** So slow that it does not end by itself, where the guest writes: 64 MiB of RAM that nobody writes are sent at once. */
 export async function slowly(vmm: Vmm): Promise<void> {
   await vmm.qmp.execute('migrate-set-parameters', { 'max-bandwidth': 20_000, 'downtime-limit': 1 });
 }
