@@ -119,6 +119,7 @@ export class IncomingMigration {
     const first = await reader.next();
     if (first.name !== 'configuration') throw new StreamError('Configuration section missing');
     this.#configure(parseJson<StreamConfiguration>(first.payload));
+    reader.reserve();
     await steps.reach('load_setup');
     await this.#lock.hold(() => {
       for (const loader of this.#loaders) loader?.setup();

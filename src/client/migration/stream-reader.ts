@@ -5,7 +5,7 @@ import type { Channel } from './channel.js';
 import { checkPreamble, HEADER_SIZE, MAX_PAYLOAD, PREAMBLE_SIZE, StreamChecksum, StreamError } from './stream.js';
 import type { RecordName } from './stream.js';
 
-/** Larger payloads have a buffer that is made when the first one comes, bytes. */
+/** Larger payloads have a buffer that is made by reserve(), or when the first one comes, bytes. */
 const SMALL = 64 << 10;
 
 export interface StreamRecord {
@@ -40,11 +40,17 @@ export class StreamReader {
     return descriptors;
   }
 
+  /** Makes room for the largest payload now. By the first one that needs it, the source's machine may stand still. */
+  reserve(): void {
+    // Touched, because that is when the kernel looks for the memory: for a huge page that takes up to milliseconds.
+    if (this.#buffer.length < MAX_PAYLOAD) this.#buffer = bigBuffer(MAX_PAYLOAD).fill(0);
+  }
+
   /** Rejects with StreamError, ChannelError. */
   async next(): Promise<StreamRecord> {
     await this.#channel.read(this.#header);
     const header = this.#checksum.decodeHeader(this.#header);
-    if (header.length > this.#buffer.length) this.#buffer = bigBuffer(MAX_PAYLOAD);
+    if (header.length > this.#buffer.length) this.reserve();
     const payload = this.#buffer.subarray(0, header.length);
     await this.#channel.read(payload);
     this.#checksum.check(header, payload);

@@ -43,7 +43,8 @@ export class DeviceSaver implements OutgoingDevice {
   setup(): void {
     const size = Math.min(BUFFER_SIZE, this.#stopCopySize(BUFFER_SIZE));
     if (size === 0) throw new VfioError(`${this.#device.name}: Failed to allocate migration data buffer`);
-    this.#buffer = size < BUFFER_SIZE ? new Uint8Array(size) : bigBuffer(size);
+    // Touched now: the first read may find the machine stopped.
+    this.#buffer = size < BUFFER_SIZE ? new Uint8Array(size) : bigBuffer(size).fill(0);
     if (!this.#migration.hasPreCopy) return;
     switch (this.#migration.deviceState) {
       case VFIO_DEVICE_STATE_RUNNING:
