@@ -1,91 +1,19 @@
 /** One script to stock QEMU and to our VMM: the same replies and events, but for times, versions and what the table names. */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { closeSync, mkdtempSync, openSync, rmSync } from 'node:fs';
+import { closeSync, openSync } from 'node:fs';
 import { createConnection } from 'node:net';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { takeSocket } from '../../src/sys/socket.js';
-import { MDEVSIM } from '../cli/mdevsim.js';
 import { qemuMajor, whyNoQemu } from '../e2e/requirements.js';
-import { BYTES_SCRIPT } from './qmp-bytes.js';
-import type { Line, Piece } from './qmp-peer.js';
-import { Peer } from './qmp-peer.js';
-import { reconcile } from './qmp-versions.js';
-import { COMMAND_SCRIPT, DESCRIPTOR_SCRIPT, GREETING_SCRIPT, PROTOCOL_SCRIPT } from './qmp-script.js';
+import { assertSame, differences, story, withBoth, withPairs } from './qmp-both.js';
+import { BROKEN_SCRIPT, BYTES_SCRIPT } from './qmp-bytes.js';
+import type { Piece } from './qmp-peer.js';
+import {
+  ADDRESS_SCRIPT, COMMAND_SCRIPT, DESCRIPTOR_SCRIPT, GREETING_SCRIPT, OUT_OF_BAND_SCRIPT, PARAMETER_SCRIPT, PROTOCOL_SCRIPT,
+} from './qmp-script.js';
 
 const skip = whyNoQemu();
-const QEMU = process.env['MDEVSIM_TEST_QEMU'] ?? 'qemu-system-x86_64';
-
-interface Both {
-  readonly ours: Peer;
-  readonly qemu: Peer;
-}
-
-async function withBoth(machine: readonly string[], extra: readonly string[], body: (both: Both,
-  scratch: string) => Promise<void>): Promise<void> {
-  const scratch = mkdtempSync(join(tmpdir(), 'mdevsim-qmp-'));
-  const [a, b] = [join(scratch, 'a'), join(scratch, 'b')];
-  const ours = new Peer('mdevsim vmm', [...MDEVSIM, 'vmm', '--qmp', `unix:${a}`, ...extra], a);
-  const qemu = new Peer('QEMU', [QEMU, ...machine, '-display', 'none', '-nodefaults', '-qmp', `unix:${b},server=on,wait=off`, ...extra.map((arg) =>
-    arg.replace(/^--/, '-'))], b);
-  try {
-    await body({ ours, qemu }, scratch);
-  } finally {
-    await Promise.all([ours.end(), qemu.end()]);
-    rmSync(scratch, { recursive: true, force: true });
-  }
-}
-
-/** Says each to both; every difference, with what was said. */
-async function differences({ ours, qemu }: Both, script: readonly (string | Buffer)[]): Promise<string[]> {
-  const found: string[] = [];
-  for (const bytes of script) {
-    const [our, their] = await Promise.all([ours.say(bytes), qemu.say(bytes)]);
-    if (same(our, their)) continue;
-    found.push(`${bytes.toString('latin1').slice(0, 200).trim()}\n  QEMU: ${JSON.stringify(their)}\n  ours: ${JSON.stringify(our)}`);
-  }
-  return found;
-}
-
-/** Throws where they say other things than the table knows of. */
-function assertSame(ours: unknown, theirs: unknown): void {
-  const comparable = reconcile(qemuMajor(), theirs, ours);
-  assert.deepEqual(comparable.ours, comparable.qemu);
-}
-
-function same(ours: readonly Line[], theirs: readonly Line[]): boolean {
-  try {
-    assertSame(ours, theirs);
-    return true;
-  } catch {
-    return false;
-  }
-}
-
-/** Two of one kind: one that runs, one that waits. */
-async function withPairs(body: (pairs: { name: string; source: Peer; target: Peer; uri: string }[]) => Promise<void>,
-  extra: readonly string[] = []): Promise<void> {
-  const machine = ['-machine', 'q35,accel=tcg', '-m', '64M', '-no-user-config'];
-  await withBoth(machine, [], async (sources, here) => withBoth(machine, ['--incoming', 'defer', ...extra], async (targets) => {
-    const pairs = [];
-    for (const name of ['qemu', 'ours'] as const) {
-      const pair = { name, source: sources[name], target: targets[name], uri: `unix:${join(here, `${name}.migration`)}` };
-      for (const peer of [pair.source, pair.target]) {
-        await peer.greeting();
-        await peer.command('qmp_capabilities');
-        await peer.command('migrate-set-capabilities', { capabilities: [{ capability: 'events', state: true }] });
-      }
-      await pair.target.command('migrate-incoming', { uri: pair.uri });
-      pairs.push(pair);
-    }
-    await body(pairs);
-  }));
-}
-
-/** What is left of events to compare: how many passes there are depends on the machine's speed. */
-const story = (peer: Peer): string[] => peer.events.filter((event) => event !== 'MIGRATION_PASS');
 
 describe('QMP as stock QEMU speaks it', { timeout: 110_000, ...(skip === undefined ? {} : { skip }) }, () => {
   it('greets, refuses garbage and answers commands and mistakes alike', () => withBoth(['-machine', 'none'], [], async (both) => {
@@ -99,8 +27,23 @@ describe('QMP as stock QEMU speaks it', { timeout: 110_000, ...(skip === undefin
       await peer.greeting();
       await peer.command('qmp_capabilities');
     }
-    assert.equal((await differences(both, BYTES_SCRIPT)).join('\n'), '');
+    const script = [...BYTES_SCRIPT, ...(qemuMajor() < 11 ? BROKEN_SCRIPT : [])];
+    assert.equal((await differences(both, script)).join('\n'), '');
   }));
+
+  it('negotiates out-of-band commands and takes them alike', () => withBoth(['-machine', 'none'], [], async (both) => {
+    for (const peer of [both.ours, both.qemu]) await peer.greeting();
+    assert.equal((await differences(both, OUT_OF_BAND_SCRIPT)).join('\n'), '');
+  }));
+
+  it('takes parameters and addresses alike, to the ends of their ranges', () =>
+    withBoth(['-machine', 'none'], ['--incoming', 'defer'], async (both) => {
+      for (const peer of [both.ours, both.qemu]) {
+        await peer.greeting();
+        await peer.command('qmp_capabilities');
+      }
+      assert.equal((await differences(both, [...PARAMETER_SCRIPT, ...ADDRESS_SCRIPT])).join('\n'), '');
+    }));
 
   it('takes descriptors alike, keeps them from one client to the next, and loses none', () =>
     withBoth(['-machine', 'none'], [], async ({ ours, qemu }) => {
@@ -109,7 +52,7 @@ describe('QMP as stock QEMU speaks it', { timeout: 110_000, ...(skip === undefin
       for (const peer of [ours, qemu]) {
         await peer.greeting();
         await peer.command('qmp_capabilities');
-        const before = peer.descriptors;
+        const before = await peer.settledDescriptors();
         const heard: unknown[] = [];
         const piece = (text: string, count: number): Piece =>
           (count === 0 ? text : { text, descriptors: new Array<number>(count).fill(file) });
@@ -156,7 +99,7 @@ describe('QMP as stock QEMU speaks it', { timeout: 110_000, ...(skip === undefin
       const socket = takeSocket(connected);
       assert.ok(socket);
       await source.command('migrate-set-parameters', { 'max-bandwidth': 0 });
-      const before = source.descriptors;
+      const before = await source.settledDescriptors();
       const getfd = { text: '{"execute":"getfd","arguments":{"fdname":"mig"}}', descriptors: [socket.fd] };
       const replies = [await source.say(getfd)];
       socket.close();

@@ -16,6 +16,7 @@ const MEASURED = new Set([
   'total-time', 'downtime', 'setup-time', 'expected-downtime', 'transferred', 'remaining', 'total', 'duplicate', 'normal',
     'normal-bytes', 'mbps',
   'pages-per-second', 'precopy-bytes', 'downtime-bytes', 'dirty-pages-rate', 'dirty-sync-count', 'pass', 'port', 'path',
+    'thread-id',
 ]);
 
 function normalize(value: unknown, key = ''): unknown {
@@ -98,6 +99,12 @@ export class Peer {
     return this.say(`${JSON.stringify({ execute, ...(args === undefined ? {} : { arguments: args }) })}\n`);
   }
 
+  /** Everything that comes until the connection ends, for a command after which it does. */
+  last(execute: string): Promise<Line[]> {
+    this.#socket.write(`${JSON.stringify({ execute })}\n`);
+    return this.#take(() => false);
+  }
+
   /** Until an event was seen that, as text, matches; from event number `after` on. */
   async reached(pattern: RegExp, after = 0): Promise<void> {
     const end = Date.now() + PATIENCE;
@@ -112,6 +119,17 @@ export class Peer {
   /** How many descriptors the process has. */
   get descriptors(): number {
     return readdirSync(`/proc/${this.process.pid}/fd`).length;
+  }
+
+  /** How many it has when it has started: what it opens only for that is closed. */
+  async settledDescriptors(): Promise<number> {
+    for (let [before, same] = [0, 0]; ;) {
+      await sleep(50);
+      const now = this.descriptors;
+      same = now === before ? same + 1 : 0;
+      if (same === 10) return now;
+      before = now;
+    }
   }
 
   /** Another client in place of this one, when the server has closed this one's connection and `more` descriptors. */
@@ -158,9 +176,11 @@ export class Peer {
     for (let at = this.#text.indexOf('\r\n'); at >= 0; at = this.#text.indexOf('\r\n')) {
       const line = parse(this.#text.slice(0, at));
       this.#text = this.#text.slice(at + 2);
+      const data = line['data'] as Record<string, unknown> | undefined;
+      // QEMU's firmware resets the machine once more when it was reset; ours has no guest that could.
+      if (data?.['guest'] === true) continue;
       this.#lines.push(line);
       if (typeof line['event'] === 'string') {
-        const data = line['data'] as Record<string, unknown> | undefined;
         this.events.push([line['event'], data?.['status']].filter((part) => typeof part === 'string').join(' '));
       }
     }

@@ -109,3 +109,68 @@ export const COMMAND_SCRIPT: readonly string[] = [
     command('system_reset'),
   command('system_powerdown'), command('query-block'),
 ];
+
+/** A client that negotiates out-of-band commands, as Python's qemu.qmp does. */
+export const OUT_OF_BAND_SCRIPT: readonly string[] = [
+  command('qmp_capabilities', { enable: 'oob' }), command('qmp_capabilities', { enable: [1] }),
+  command('qmp_capabilities', { enable: null }), '{"exec-oob":"qmp_capabilities"}\n',
+  '{"execute":"qmp_capabilities","id":"__qmp#00000","arguments":{"enable":["oob","oob"]}}\n',
+  ...['query-status', 'migrate-pause', 'migrate-recover', 'nope', 'qmp_capabilities'].map((name) =>
+    `{"exec-oob":"${name}","id":"${name}"}\n`),
+  '{"exec-oob":"migrate-recover","arguments":{"uri":"x"}}\n', '{"exec-oob":"migrate-pause","arguments":{"x":1}}\n',
+  '{"exec-oob":"query-status","arguments":{"x":1}}\n', '{"exec-oob":"migrate-pause","x":1}\n', '{"exec-oob":1}\n',
+  '{"exec-oob":null}\n',
+  '{"execute":"query-status","exec-oob":"query-status"}\n', command('qmp_capabilities', { enable: ['oob'] }),
+  command('qmp_capabilities', { x: 1 }), command('query-status'),
+];
+
+const EDGES = [
+  '300.0', '3e2', '1.5', '-1', '-0', '0', '1', '"1"', 'true', 'null', '[]', '{}', '255', '256', '65536', '4294967295',
+  '4294967296',
+  '9223372036854775807', '9223372036854775808', '18446744073709551615', '18446744073709551616', '-9223372036854775808',
+  '-9223372036854775809', '1e30', '""', '"none"',
+];
+const EDGE_PARAMETERS = [
+  'max-bandwidth', 'downtime-limit', 'multifd-channels', 'x-checkpoint-delay', 'cpu-throttle-initial', 'multifd-zlib-level',
+  'announce-rounds', 'avail-switchover-bandwidth', 'vcpu-dirty-limit', 'max-postcopy-bandwidth', 'cpu-throttle-tailslow',
+  'mode',
+  'tls-hostname', 'direct-io', 'multifd-compression', 'block-bitmap-mapping',
+];
+const mapping = { 'node-name': 'a', 'alias': 'b', 'bitmaps': [] };
+/** Values of every type at the ends of their ranges, and what depends on other values. */
+export const PARAMETER_SCRIPT: readonly string[] = [
+  ...EDGE_PARAMETERS.flatMap((name) => EDGES.map((value) =>
+    `{"execute":"migrate-set-parameters","arguments":{"${name}":${value}}}\n`)),
+  ...[
+    {}, { 'max-bandwidth': 5, 'downtime-limit': 99_999_999 }, { 'announce-initial': 100_001, 'announce-max': 100_001 },
+    { mode: 'cpr-reboot' }, { mode: 'cpr-transfer' }, { mode: 'normal' },
+    { 'max-cpu-throttle': 50, 'cpu-throttle-initial': 60 },
+    { 'cpu-throttle-initial': 60, 'max-cpu-throttle': 70 }, { 'multifd-compression': 'zstd' }, { 'multifd-compression': 'qpl' },
+    { 'multifd-compression': 'zlib' }, { 'zero-page-detection': 'none' }, { 'direct-io': true }, { 'direct-io': false },
+    { 'tls-creds': 'abc', 'tls-hostname': 'h', 'tls-authz': 'z' },
+    { 'tls-creds': null, 'tls-hostname': null, 'tls-authz': null },
+    { 'block-bitmap-mapping': [mapping] }, { 'block-bitmap-mapping': [{ 'node-name': 'a' }] }, { 'block-bitmap-mapping': [] },
+    { 'compress-level': 1 }, { 'decompress-threads': 1 },
+  ].flatMap((change) => [command('migrate-set-parameters', change), command('query-migrate-parameters')]),
+];
+
+const unix = (path: unknown): object => ({ transport: 'socket', type: 'unix', path });
+const main = (addr: unknown): object => ({ 'channel-type': 'main', addr });
+/** Addresses of migrations that begin nowhere. */
+export const ADDRESS_SCRIPT: readonly string[] = ['migrate', 'migrate-incoming'].flatMap((name) => [
+  { uri: 'unix:/x', channels: [main(unix('/x'))] }, { channels: null }, { uri: null }, { channels: {} }, { channels: [null] },
+  { channels: [{}] }, { channels: [main({})] }, { channels: [main(null)] },
+  { channels: [main({ transport: 'socket', type: 'unix' })] },
+  { channels: [main({ transport: 'socket', type: 'inet' })] },
+  { channels: [main({ transport: 'socket', type: 'inet', host: 'a' })] },
+  { channels: [main({ transport: 'socket', type: 'x', host: 'a' })] },
+  { channels: [main({ transport: 'socket', type: 'fd' })] },
+  { channels: [main({ transport: 'socket', type: 'inet', host: 1, port: '1' })] },
+  { channels: [main({ transport: 'socket', type: 'inet', host: 'a', port: 1 })] }, { channels: [main({ transport: 1 })] },
+  { channels: [main({ transport: 'socket', type: 'fd', str: 'nope' })] }, { channels: [main({ ...unix('/x'), x: 1 })] },
+  { channels: [{ ...main(unix('/x')), x: 1 }] }, { channels: [main(unix(1))] },
+  { channels: [main(unix('/x')), main(unix('/y'))] },
+  { channels: [{ 'channel-type': 'x', 'addr': unix('/x') }] }, { uri: 'unix:/x', blk: true }, { uri: 'unix:/x', detach: 1 },
+  { uri: 'unix:/x', resume: 1 }, { uri: 'tcp:a:b:c' }, { uri: 'UNIX:/x' }, { uri: 'unix' }, { uri: ':' }, { uri: 'defer' },
+  { uri: 'fd:nope' }, { uri: 'x'.repeat(300) }, { uri: 'unix:/nonexistent/x', x: 1 },
+].map((args) => command(name, args)));

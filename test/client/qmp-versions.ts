@@ -40,6 +40,15 @@ const DIFFERENCES: readonly VersionDifference[] = [
     since: 11, why: 'query-migrate tells what remains of everything', in: 'qemu',
     from: /"remaining":"number",(?="status"|"setup)/g, to: '',
   },
+  {
+    since: 11, why: 'an argument is gone', in: 'ours',
+    from: "Invalid parameter type for 'detach', expected: boolean", to: "Parameter 'detach' is unexpected",
+  },
+  { since: 11, why: 'a command is gone', in: 'ours', from: '[{"name":"mig/src/main","thread-id":"number"}]', to: '[]' },
+  {
+    since: 11, why: 'the same', in: 'qemu',
+    from: '{"error":{"class":"CommandNotFound","desc":"The command query-migrationthreads has not been found"}}', to: '{"return":[]}',
+  },
   rephrased(11, 'Switchover is interrupted', 'Channel error: Input/output error'),
   {
     since: 11, why: 'an error that ends a migration shows before it has ended', in: 'qemu', from: /"MIGRATION failing",/g, to: '',

@@ -6,7 +6,7 @@ import type { CommandContext, CommandTable } from './context.js';
 import { text } from './context.js';
 import { GUEST_LOAD_INFO } from './types.js';
 
-export function controlCommands({ vm, devices, steps, start, load, quit }: CommandContext): CommandTable {
+export function controlCommands({ vm, devices, steps, outgoing, start, load, quit }: CommandContext): CommandTable {
   return {
     'stop': {
       run: () => {
@@ -39,6 +39,7 @@ export function controlCommands({ vm, devices, steps, start, load, quit }: Comma
     'quit': {
       run: () => {
         vm.environment.event('SHUTDOWN', { guest: false, reason: 'host-qmp-quit' });
+        outgoing.cancel();
         quit();
         return {};
       },

@@ -41,6 +41,7 @@ export const MIGRATION_INFO: QmpType = struct({
   '*error-desc': 'str', '*blocked-reasons': list('str'), '*socket-address': list(SOCKET_ADDRESS),
 });
 
+export const THREADS_INFO: QmpType = list(struct({ 'name': 'str', 'thread-id': 'int' }));
 export const STATUS_INFO: QmpType = struct({ running: 'bool', status: { enum: RUN_STATES } });
 export const VERSION_INFO: QmpType = struct({ qemu: struct(integers('major', 'minor', 'micro')), package: 'str' });
 export const PROPERTIES_INFO: QmpType = list(struct({

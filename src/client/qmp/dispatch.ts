@@ -49,7 +49,7 @@ export function parseRequest(message: Json, oob: boolean): QmpRequest {
   for (const [key, value] of Object.entries(message)) {
     if (key === 'execute' || (key === 'exec-oob' && oob)) {
       if (typeof value !== 'string') throw new QmpError(`QMP input member '${key}' must be a string`);
-      if (execute !== undefined) throw new QmpError("QMP input members 'execute' and 'exec-oob' clash");
+      if (execute !== undefined) throw new QmpError("QMP input member 'execute' clashes with 'exec-oob'");
       execute = value;
       outOfBand = key === 'exec-oob';
     } else if (key === 'arguments') {

@@ -39,15 +39,13 @@ function checkValue(value: Json, type: QmpType, path: string, name: string): voi
       if (typeof value !== 'number' && typeof value !== 'bigint' && !(value instanceof JsonFloat)) throw wrong(path, 'number');
       return;
     case 'int': if (!isInteger(value) || !inRange(value, -(1n << 63n), (1n << 63n) - 1n)) throw wrong(path, 'integer'); return;
-    case 'uint8': case 'uint32':
-      if (!isInteger(value) || !inRange(value, 0n, type === 'uint8' ? 0xffn : 0xffff_ffffn)) {
-        throw new QmpError(`Parameter '${path}' expects ${type}_t`);
-      }
-      return;
-    // A negative number is taken modulo 2^64, as old clients rely on.
-    case 'uint64':
+    // A negative number is taken modulo 2^64, as old clients rely on; then the smaller types look at it.
+    case 'uint8': case 'uint32': case 'uint64':
       if (!isInteger(value) || !inRange(value, -(1n << 63n), (1n << 64n) - 1n)) {
         throw new QmpError(`Parameter '${path}' expects uint64`);
+      }
+      if (type !== 'uint64' && !inRange(value, 0n, type === 'uint8' ? 0xffn : 0xffff_ffffn)) {
+        throw new QmpError(`Parameter '${path}' expects ${type}_t`);
       }
       return;
     default:

@@ -143,9 +143,12 @@ class QmpClientSession {
 
 const expectsNegotiation = (): QmpError =>
   new QmpError("Expecting capabilities negotiation with 'qmp_capabilities'", 'CommandNotFound');
-const unknownCommand = (name: string): QmpError => name === 'qmp_capabilities'
-  ? new QmpError('Capabilities negotiation is already complete, command ignored', 'CommandNotFound')
-  : new QmpError(`The command ${name} has not been found`, 'CommandNotFound');
+const unknownCommand = (name: string): QmpError => new QmpError(`The command ${name} has not been found`, 'CommandNotFound');
+/** Once a client has negotiated. */
+const NEGOTIATED: QmpCommand = {
+  arguments: NEGOTIATION,
+  run: () => { throw new QmpError('Capabilities negotiation is already complete, command ignored', 'CommandNotFound'); },
+};
 
 export interface QmpServerOptions {
   readonly commands: QmpCommands;
@@ -166,7 +169,7 @@ export class QmpServer {
   readonly #servers: Server[] = [];
 
   constructor(options: QmpServerOptions) {
-    this.commands = options.commands;
+    this.commands = new Map([['qmp_capabilities', NEGOTIATED], ...options.commands]);
     this.loop = options.loop;
     this.version = options.version;
     this.onFault = options.onFault;
