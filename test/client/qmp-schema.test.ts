@@ -23,7 +23,7 @@ async function refusal(qmp: Vmm['qmp'], command: string, args: object): Promise<
   return error.desc;
 }
 
-/** Takes any property of the device: QEMU's schema has only these three too. */
+/** Takes any property of the device: QEMU's schema has only these three too, and does not look at their types. */
 const OPEN = 'device_add';
 
 /** What the schema of `mdevsim vmm` has and QEMU 10's has not. */
@@ -46,7 +46,7 @@ describe('query-qmp-schema', { timeout: 80_000 }, () => {
       for (const { name, type: of, ...rest } of members) {
         const without = Object.fromEntries(Object.entries(full).filter(([key]) => key !== name));
         if (!('default' in rest)) assert.equal(await refusal(qmp, command, without), `Parameter '${name}' is missing`);
-        if (schema.get(of)['json-type'] === 'value') continue;
+        if (schema.get(of)['json-type'] === 'value' || command === OPEN) continue;
         const wrong = schema.get(of)['meta-type'] === 'array' ? 1 : [1];
         assert.match(await refusal(qmp, command, { ...full, [name]: wrong }), new RegExp(`'${name}'`), `${command} ${name}`);
       }

@@ -44,6 +44,14 @@ const DIFFERENCES: readonly VersionDifference[] = [
     since: 11, why: 'an argument is gone', in: 'ours',
     from: "Invalid parameter type for 'detach', expected: boolean", to: "Parameter 'detach' is unexpected",
   },
+  {
+    since: 11, why: 'ids are looked at', in: 'qemu',
+    from: /"Invalid qdev ID '[^']*'"/, to: '"vfio /nonexistent: no such host device: No such file or directory"',
+  },
+  {
+    since: 11, why: 'a property is gone', in: 'ours', from: /\{"return":"1[01]\.0"\}/,
+    to: '{"error":{"class":"GenericError","desc":"Property \'vfio-pci.legacy-addr\' not found"}}',
+  },
   { since: 11, why: 'a command is gone', in: 'ours', from: '[{"name":"mig/src/main","thread-id":"number"}]', to: '[]' },
   {
     since: 11, why: 'the same', in: 'qemu',

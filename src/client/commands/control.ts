@@ -39,7 +39,7 @@ export function controlCommands({ vm, devices, steps, outgoing, start, load, qui
     'quit': {
       run: () => {
         vm.environment.event('SHUTDOWN', { guest: false, reason: 'host-qmp-quit' });
-        outgoing.cancel();
+        outgoing.abandon();
         quit();
         return {};
       },

@@ -2,10 +2,12 @@
 import { QmpError } from '../qmp/error.js';
 import type { QmpArguments } from '../qmp/dispatch.js';
 import type { Json } from '../qmp/json-parser.js';
+import { JsonFloat } from '../qmp/json-parser.js';
 import type { OnOffAuto, VfioPciOptions } from '../vm/device.js';
 import { ON_OFF_AUTO, VfioError } from '../vm/device.js';
 import type { CommandContext, CommandTable } from './context.js';
 import { text } from './context.js';
+import { CONTAINERS, wholePath } from './qom.js';
 import { PCI_INFO, PROPERTIES_INFO } from './types.js';
 
 type Check = (name: string, value: Json) => Json;
@@ -15,7 +17,6 @@ const string: Check = (name, value) => {
   return value;
 };
 const onOff: Check = (name, value) => {
-  if (value === 'on' || value === 'off') return value === 'on';
   if (typeof value !== 'boolean') throw new QmpError(`Invalid parameter type for '${name}', expected: boolean`);
   return value;
 };
@@ -28,7 +29,9 @@ const onOffAuto: Check = (name, value) => {
 
 /** set_pci_devfn(): text, or slot and function in one number. */
 const address: Check = (name, value) => {
-  if (typeof value !== 'number') return string(name, value);
+  if (typeof value === 'string') return value;
+  if (value instanceof JsonFloat) throw new QmpError(`Invalid parameter type for '${name}', expected: integer`);
+  if (typeof value !== 'number') throw new QmpError(`Invalid parameter type for '${name}', expected int or str`);
   if (!Number.isInteger(value) || value < 0 || value > 0xff) throw new QmpError(`Parameter '${name}' expects a value between -1 and 255`);
   return `${(value >> 3).toString(16)}.${value & 7}`;
 };
@@ -80,6 +83,7 @@ export function deviceCommands({ devices, outgoing }: CommandContext): CommandTa
       open: true,
       run: (args) => {
         const { driver } = args;
+        if (typeof driver !== 'string') throw new QmpError("Parameter 'driver' is missing");
         if (driver !== 'vfio-pci' && driver !== 'vfio-ap') throw new QmpError(`'${text(driver)}' is not a valid device model name`);
         if (outgoing.state.running) throw new QmpError('device_add not allowed while migrating');
         try {
@@ -93,7 +97,10 @@ export function deviceCommands({ devices, outgoing }: CommandContext): CommandTa
     'device_del': {
       arguments: { id: 'str' },
       run: ({ id }) => {
-        const device = devices.find(text(id));
+        // find_device_state(): a path, of which an id is the end.
+        const path = wholePath(text(id).startsWith('/') ? text(id) : `/machine/peripheral/${text(id)}`);
+        if (CONTAINERS.includes(path)) throw new QmpError(`${text(id)} is not a device`);
+        const device = devices.all.find(({ qomPath }) => qomPath === path);
         if (device === undefined) throw new QmpError(`Device '${text(id)}' not found`, 'DeviceNotFound');
         if (outgoing.state.running) throw new QmpError('device_del not allowed while migrating');
         devices.unplug(device);

@@ -15,6 +15,12 @@ interface QomObject {
 const plain = (type: string, children: readonly (readonly [string, string])[] = []): QomObject =>
   ({ type, properties: new Map([['type', { type: 'string', value: type }]]), children: new Map(children) });
 
+/** Objects that are no devices. */
+export const CONTAINERS: readonly string[] = ['/', '/machine', '/machine/peripheral', '/machine/peripheral-anon'];
+
+/** A path without empty parts. */
+export const wholePath = (path: string): string => `/${path.split('/').filter((part) => part !== '').join('/')}`;
+
 export function qomCommands({ vm }: CommandContext): CommandTable {
   const tree = (): Map<string, QomObject> => {
     const named = vm.devices.filter(({ id }) => id !== '');
@@ -30,26 +36,27 @@ export function qomCommands({ vm }: CommandContext): CommandTable {
         [device.qomPath, { type: device.api, properties: device.properties(), children: new Map() }]),
     ]);
   };
-  /** object_resolve_path(): a path that begins with `/` is whole, of any other the end counts. Throws QmpError. */
-  const resolve = (path: Json | undefined): string => {
+  /** object_resolve_path(): a path that begins with `/` is whole, of any other the end counts. */
+  const resolve = (path: Json | undefined): readonly string[] => {
     const named = text(path);
-    const wanted = `/${named.split('/').filter((part) => part !== '').join('/')}`;
+    const wanted = wholePath(named);
     const whole = named.startsWith('/');
-    const [found, second] = named === '' ? [] : [...tree().keys()].filter((one) => (whole ? one === wanted : one.endsWith(wanted)));
-    if (second !== undefined) throw new QmpError(`Path '${named}' is ambiguous`);
-    if (found === undefined) throw new QmpError(`Device '${named}' not found`, 'DeviceNotFound');
-    return found;
+    return named === '' ? [] : [...tree().keys()].filter((one) => (whole ? one === wanted : one.endsWith(wanted)));
   };
-  const find = (path: Json | undefined): QomObject => {
-    const found = tree().get(resolve(path));
-    if (found === undefined) throw new QmpError(`Device '${text(path)}' not found`, 'DeviceNotFound');
-    return found;
+  /** The only one there is. Throws QmpError. */
+  const find = (path: Json | undefined): QomObject & { readonly path: string } => {
+    const [found = '', second] = resolve(path);
+    const object = second === undefined ? tree().get(found) : undefined;
+    if (object === undefined) throw new QmpError(`Device '${text(path)}' not found`, 'DeviceNotFound');
+    return { ...object, path: found };
   };
   return {
     'qom-list': {
       returns: PROPERTIES_INFO,
       arguments: { path: 'str' },
       run: ({ path }) => {
+        // The others say that there is none.
+        if (resolve(path).length > 1) throw new QmpError(`Path '${text(path)}' is ambiguous`);
         const { properties, children } = find(path);
         return [
           ...[...properties].map(([name, { type }]) => ({ name, type })),
@@ -72,7 +79,7 @@ export function qomCommands({ vm }: CommandContext): CommandTable {
       run: ({ path, property }) => {
         const object = find(path);
         if (!object.properties.has(text(property))) throw new QmpError(`Property '${object.type}.${text(property)}' not found`);
-        const device = vm.devices.find(({ qomPath }) => qomPath === resolve(path));
+        const device = vm.devices.find(({ qomPath }) => qomPath === object.path);
         if (device === undefined) throw new QmpError(`Property '${object.type}.${text(property)}' is read-only`);
         const named = device.id === '' ? '' : ` on device '${device.id}'`;
         throw new QmpError(`Attempt to set property '${text(property)}'${named} (type '${device.api}') after it was realized`);

@@ -71,8 +71,8 @@ function membersOf(value: { readonly [key: string]: Json }, type: QmpObject): Qm
   return variant === undefined ? type.struct : { ...type.struct, ...membersOf(value, variant) };
 }
 
-/** Throws QmpError for a missing, mistyped or, unless `open`, unexpected member. */
-export function checkMembers(values: { readonly [key: string]: Json }, members: QmpMembers, prefix = '', open = false): void {
+/** Throws QmpError for a missing, mistyped or unexpected member. */
+export function checkMembers(values: { readonly [key: string]: Json }, members: QmpMembers, prefix = ''): void {
   const known = new Set<string>();
   for (const [declared, type] of Object.entries(members)) {
     const optional = declared.startsWith('*');
@@ -82,6 +82,6 @@ export function checkMembers(values: { readonly [key: string]: Json }, members: 
     if (value !== undefined) checkValue(value, type, prefix + name, name);
     else if (!optional) throw new QmpError(`Parameter '${prefix}${name}' is missing`);
   }
-  const extra = open ? undefined : Object.keys(values).find((name) => !known.has(name));
+  const extra = Object.keys(values).find((name) => !known.has(name));
   if (extra !== undefined) throw new QmpError(`Parameter '${prefix}${extra}' is unexpected`);
 }

@@ -77,7 +77,7 @@ export class VfioDevices {
     if (id !== undefined && this.find(id) !== undefined) throw new VfioError(`Duplicate device ID '${id}'`);
     const place = kind === PciDevice ? this.#pciPlace(options.addr) : { slot: this.#apNumber(), function: 0 };
     const qomPath = id === undefined ? `/machine/peripheral-anon/device[${this.#anonymous}]` : `/machine/peripheral/${id}`;
-    const device = new kind(options, { qomPath, ...place }, {
+    const device = new kind(options, { qomPath, hotplugged: this.#complete, ...place }, {
       vm: this.#vm, loop: this.#loop, notify: this.#options.notify === true, protocol: this.#protocol,
       backend: options.iommufd === true ? this.#iommufd : this.#group,
       others: this.#devices, unplug: (wanted) => (this.#options.onUnplugRequest ?? ((one): void => this.unplug(one)))(wanted),

@@ -37,6 +37,8 @@ export interface DeviceEnvironment {
 /** Where a device is in the machine. */
 export interface DevicePlace extends PciAddress {
   readonly qomPath: string;
+  /** The machine was complete when the device came. */
+  readonly hotplugged: boolean;
 }
 
 export abstract class HostDevice implements VfioPciDevice {
@@ -53,6 +55,7 @@ export abstract class HostDevice implements VfioPciDevice {
   readonly #watches: BlockerWatch[] = [];
   #notice: MigrationNotice | undefined;
   readonly #close: (() => void)[] = [];
+  #closed = false;
   enableMigration: OnOffAuto;
   migration: MigrationSide | undefined;
   realizeBlocker: MigrationBlocker | undefined;
@@ -125,6 +128,10 @@ export abstract class HostDevice implements VfioPciDevice {
   get blocked(): boolean {
     return this.#watches.some(({ blocked }) => blocked);
   }
+  /** Its number may be another file's by now. */
+  get closed(): boolean {
+    return this.#closed;
+  }
   get notifies(): boolean {
     return this.#notice !== undefined;
   }
@@ -147,7 +154,8 @@ export abstract class HostDevice implements VfioPciDevice {
     return new Map<string, { type: string; value: string | boolean | number }>([
       ['type', { type: 'string', value: this.api }],
       ['realized', { type: 'bool', value: true }],
-      ['hotplugged', { type: 'bool', value: false }],
+      ['hotplugged', { type: 'bool', value: this.place.hotplugged }],
+      ['hotpluggable', { type: 'bool', value: true }],
       ['sysfsdev', { type: 'str', value: this.options.sysfsdev }],
       ['enable-migration', { type: 'OnOffAuto', value: this.enableMigration }],
       ['migration-events', { type: 'bool', value: this.options.migrationEvents ?? false }],
@@ -158,6 +166,7 @@ export abstract class HostDevice implements VfioPciDevice {
 
   /** Undoes everything, in reverse. Idempotent. */
   close(): void {
+    this.#closed = true;
     for (let undo = this.#close.pop(); undo !== undefined; undo = this.#close.pop()) undo();
   }
 
