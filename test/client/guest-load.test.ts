@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { Vmm } from '../../src/index.js';
-import { Bench, quickly } from './pair.js';
+import { Bench, quickly, running, SOURCE } from './pair.js';
 
 interface Report {
   readonly pages: number;
@@ -49,6 +49,20 @@ describe('a guest at work', { timeout: 80_000 }, () => {
     const before = await report(source);
     const after = await worked(target, before.received + 50);
     assert.deepEqual([before.errors, after.errors], [0, before.sent - before.received]);
+  }));
+
+  it('goes on with its memory when its device is taken from it', () => Bench.with({}, async (bench) => {
+    const vmm = await bench.vmm({ devices: [`${SOURCE},id=vf0`], args: ['--guest-load', 'pages=1000,bytes=1000'] });
+    await worked(vmm, 20);
+    await vmm.qmp.execute('device_del', { id: 'vf0' });
+    const before = await report(vmm);
+    for (let now = before; now.pages < before.pages + 50; now = await report(vmm)) assert.equal(now.sent, before.sent);
+    assert.match(vmm.output, /mdevsim vmm: guest load: the serial port of .* is gone: pages only from now on\n/);
+    // Nor does a new start of the machine look for it.
+    await vmm.qmp.execute('stop');
+    await vmm.qmp.execute('cont');
+    assert.deepEqual([(await report(vmm)).sent, await running(vmm)], [before.sent, 'running']);
+    assert.equal(await vmm.end(), 0);
   }));
 
   it('is asked for with --guest-load', () => Bench.with({}, async (bench) => {

@@ -21,4 +21,19 @@ describe('mdevsim vmm in a lab that has ended', { timeout: 60_000, ...asRoot }, 
       await vmm.kill();
     }
   });
+
+  it('says so by itself where its guest is at work', async () => {
+    await using lab = await Server.start(['--mdev', `mtty-1,uuid=${UUID}`]);
+    const vmm = await Vmm.start({ lab: lab.dir, devices: [`${UUID},id=vf0`], args: ['--guest-load', 'pages=100,bytes=1000'],
+      command: MDEVSIM });
+    try {
+      lab.process.kill('SIGKILL');
+      await lab.ended;
+      assert.equal(await vmm.ended, 1);
+      assert.ok(vmm.output.includes(`mdevsim: the lab at ${lab.dir} has ended\n`), vmm.output);
+      assert.doesNotMatch(vmm.output, /guest-load/);
+    } finally {
+      await vmm.kill();
+    }
+  });
 });

@@ -15,7 +15,7 @@ import { DeviceLoader } from '../migration/vfio-load.js';
 import { DeviceSaver } from '../migration/vfio-save.js';
 import type { MigrationStatistics } from '../migration/statistics.js';
 import type { MigrationSide, PrecopyInfo, VfioMigration, VfioPciDevice } from '../vm/device.js';
-import { VfioError } from '../vm/device.js';
+import { isLost, VfioError } from '../vm/device.js';
 import { stateName } from './device-states.js';
 import { deviceFeature, vfioIoctl } from './ioctl.js';
 
@@ -29,7 +29,7 @@ export interface MigrationObserver {
   log(message: string): void;
   /** The device can't even be reset: hw_error(). */
   abort(message: string): never;
-  /** ENOTCONN: there is no device behind the descriptor any more. */
+  /** isLost(): there is no device behind the descriptor any more. */
   lost(): never;
 }
 
@@ -151,7 +151,7 @@ export class DeviceMigration implements VfioMigration, MigrationSide {
 
   /** What setState() throws. */
   #recover(state: number, recover: number, errno: number): VfioError {
-    if (errno === ERRNO.ENOTCONN) this.#observer.lost();
+    if (isLost(errno)) this.#observer.lost();
     const failed = `${this.#name}: Failed setting device state to ${stateName(state)}.`;
     const reason = strerror(errno);
     if (recover === VFIO_DEVICE_STATE_ERROR) {

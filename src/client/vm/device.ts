@@ -4,6 +4,7 @@
  * Method by method what QEMU's hw/vfio does; names of methods follow hw/vfio/migration.c. Ioctls are synchronous: QEMU holds its
  * big lock meanwhile. Texts of errors are QEMU's, ready for error-desc or an error reply.
  */
+import { ERRNO } from '../../abi/errno.js';
 import type { IncomingDevice, OutgoingDevice } from '../migration/device-side.js';
 import type { MigrationStatistics } from '../migration/statistics.js';
 import type { MigrationBlocker } from './blockers.js';
@@ -42,6 +43,9 @@ export class VfioError extends Error {
     super(message);
   }
 }
+
+/** Nobody serves the device any more: of the call that was under way when its server ended, and of every later one. */
+export const isLost = (errno: number | undefined): boolean => errno === ERRNO.ECONNABORTED || errno === ERRNO.ENOTCONN;
 
 /** Sizes that GET_PRECOPY_INFO told, bytes. */
 export interface PrecopyInfo {

@@ -3,15 +3,22 @@
  * mtty port: each byte comes back once and in order, or it was lost or doubled on the way. What it has done and seen is in
  * RAM, so it goes on where it was after a migration.
  */
+import { isErrno } from '../../abi/errno.js';
 import { struct, u32, u64 } from '../../abi/layout.js';
 import {
   UART_FCR, UART_FCR_CLEAR_RCVR, UART_FCR_CLEAR_XMIT, UART_FCR_ENABLE_FIFO, UART_LSR, UART_LSR_DR, UART_RX, UART_TX,
 } from '../../abi/serial.js';
+import { strerror } from '../../sys/strerror.js';
+import { isLost } from './device.js';
 import { PAGE_SIZE } from './ram.js';
 import type { Vm } from './vm.js';
 
 /** The port: registers of a 16550. */
 export interface SerialPort {
+  /** Of the device that it is on. */
+  readonly name: string;
+  /** The device was taken from the machine. */
+  readonly closed: boolean;
   readBar(index: number, offset: number, length: number): Uint8Array;
   writeBar(index: number, offset: number, data: Uint8Array): void;
 }
@@ -48,7 +55,8 @@ const ALPHABET = 251;
 
 export class GuestLoad {
   readonly #vm: Vm;
-  readonly #port: SerialPort | undefined;
+  /** Undefined without one, and from when it is lost. */
+  #port: SerialPort | undefined;
   readonly #options: GuestLoadOptions;
   readonly #remove: () => void;
   #timer: NodeJS.Timeout | undefined;
@@ -86,7 +94,9 @@ export class GuestLoad {
     if (this.#timer !== undefined) return;
     if (this.#state().magic !== MAGIC) {
       this.#vm.ram.write(0, guest_state.encode({ magic: MAGIC, next_page: 1 }));
-      this.#port?.writeBar(0, UART_FCR, Uint8Array.of(UART_FCR_ENABLE_FIFO | UART_FCR_CLEAR_RCVR | UART_FCR_CLEAR_XMIT));
+      this.#access((port) => {
+        port.writeBar(0, UART_FCR, Uint8Array.of(UART_FCR_ENABLE_FIFO | UART_FCR_CLEAR_RCVR | UART_FCR_CLEAR_XMIT));
+      });
     }
     this.#last = performance.now();
     this.#timer = setInterval(() => this.#tick(), TICK).unref();
@@ -105,8 +115,27 @@ export class GuestLoad {
     this.#due.bytes += seconds * this.#options.bytes;
     const state = this.#state();
     this.#writePages(state);
-    if (this.#port !== undefined) this.#exchange(state, this.#port);
+    this.#access((port) => this.#exchange(state, port));
     this.#vm.ram.write(0, guest_state.encode(state));
+  }
+
+  /** A port that is gone or fails is not used again; without anybody who serves devices the process ends, as with any device. */
+  #access(use: (port: SerialPort) => void): void {
+    const port = this.#port;
+    if (port === undefined) return;
+    try {
+      if (!port.closed) return use(port);
+      this.#drop('info', `the serial port of ${port.name} is gone`);
+    } catch (error) {
+      if (!isErrno(error)) throw error;
+      if (isLost(error.errno)) this.#vm.devicesLost(port.name);
+      this.#drop('warning', `the serial port of ${port.name} fails: ${strerror(error.errno)}`);
+    }
+  }
+
+  #drop(level: 'info' | 'warning', why: string): void {
+    this.#port = undefined;
+    this.#vm.environment.log(level, `guest load: ${why}: pages only from now on`);
   }
 
   #writePages(state: ReturnType<typeof guest_state.decode>): void {

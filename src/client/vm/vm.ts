@@ -107,7 +107,7 @@ export class Vm {
     throw new Error(message);
   }
 
-  /** A device answered ENOTCONN. */
+  /** A device answered as isLost() says. */
   devicesLost(device: string): never {
     this.environment.devicesLost?.();
     return this.abort(`${device}: Nobody serves the device any more`);
