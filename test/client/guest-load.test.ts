@@ -1,6 +1,10 @@
 /** A guest that works while its device and its memory move: nothing is lost, nothing comes twice. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { UART_LSR, UART_LSR_DR, UART_TX } from '../../src/abi/serial.js';
+import { GuestLoad } from '../../src/client/vm/guest-load.js';
+import { Ram } from '../../src/client/vm/ram.js';
+import { Vm } from '../../src/client/vm/vm.js';
 import type { Vmm } from '../../src/index.js';
 import { Bench, quickly, running, SOURCE } from './pair.js';
 
@@ -12,6 +16,39 @@ interface Report {
 }
 
 const report = (vmm: Vmm): Promise<Report> => vmm.qmp.execute('x-mdevsim-guest-load');
+
+/** A machine whose serial port sends bytes back as `wire` makes them of the n-th byte that was sent, or not at all. */
+async function over(wire: (byte: number, n: number) => readonly number[], bytes: number): Promise<Report> {
+  const ram = new Ram(1 << 20);
+  const vm = new Vm({ ram, state: 'prelaunch', environment: { event: () => undefined, log: () => undefined } });
+  const fifo: number[] = [];
+  let sent = 0;
+  const load = new GuestLoad(vm, {
+    name: 'wire', closed: false,
+    readBar: (_bar, register) => Uint8Array.of(register === UART_LSR ? (fifo.length > 0 ? UART_LSR_DR : 0) : fifo.shift() ?? 0),
+    writeBar: (_bar, register, [byte = 0]) => { if (register === UART_TX) fifo.push(...wire(byte, sent++)); },
+  }, { pages: 0, bytes: 1000 });
+  vm.start();
+  while (load.report.received < bytes) await new Promise((resolve) => setTimeout(resolve, 5));
+  vm.shutdown();
+  const { report } = load;
+  load.close();
+  ram.close();
+  return report;
+}
+
+describe('what a guest at work takes for an error', { timeout: 20_000 }, () => {
+  for (const [what, wire, errors] of [
+    ['nothing, where all comes back', (byte) => [byte], 0],
+    ['a byte that is lost', (byte, n) => (n === 9 ? [] : [byte]), 1],
+    ['three bytes that are lost', (byte, n) => (n >= 9 && n < 12 ? [] : [byte]), 3],
+    ['a byte that comes twice', (byte, n) => (n === 9 ? [byte, byte] : [byte]), 1],
+    ['a byte with another bit set', (byte, n) => (n === 9 ? [byte ^ 0x40] : [byte]), 1],
+    ['a byte that is none of its own', (byte, n) => (n === 9 ? [0xff] : [byte]), 1],
+  ] as const satisfies [string, (byte: number, n: number) => readonly number[], number][]) {
+    it(what, async () => assert.equal((await over(wire, 60)).errors, errors));
+  }
+});
 
 /** Until the guest has received so many bytes. */
 async function worked(vmm: Vmm, bytes: number): Promise<Report> {

@@ -1,7 +1,8 @@
 /**
  * GuestLoad: a guest that does something. It writes RAM pages at a rate, and keeps bytes flowing through the FIFO of an
- * mtty port: each byte comes back once and in order, or it was lost or doubled on the way. What it has done and seen is in
- * RAM, so it goes on where it was after a migration.
+ * mtty port. By its value each byte is known to come back once and in order, or as lost or doubled on the way; by a checksum
+ * over all that was sent and one over all that came, as not changed either. What it has done and seen is in RAM, so it goes on
+ * where it was after a migration.
  */
 import { isErrno } from '../../abi/errno.js';
 import { struct, u32, u64 } from '../../abi/layout.js';
@@ -35,15 +36,16 @@ export interface GuestLoadReport {
   readonly sent: number;
   /** With those that were lost. */
   readonly received: number;
-  /** Bytes that were lost, came twice, or were never sent. */
+  /** Bytes that were lost, came twice, or were never sent; and how often the checksums differed. */
   readonly errors: number;
 }
 
 /** At the start of RAM. */
 const guest_state = struct('guest_state', {
-  magic: u64, pages: u64, next_page: u32, sent: u32, received: u32, errors: u32,
+  magic: u64, pages: u64, next_page: u32, sent: u32, received: u32, errors: u32, sum_sent: u32, sum_received: u32,
 });
-const MAGIC = 0x6d64_6576_7369_6d01n;
+type GuestState = ReturnType<typeof guest_state.decode>;
+const MAGIC = 0x6d64_6576_7369_6d02n;
 /** Time between two rounds, ms. */
 const TICK = 5;
 /** Bytes that are in the FIFO at most; the card takes a FIFO of 16 for an empty one. */
@@ -86,7 +88,7 @@ export class GuestLoad {
     this.#remove();
   }
 
-  #state(): ReturnType<typeof guest_state.decode> {
+  #state(): GuestState {
     return guest_state.decode(this.#vm.ram.bytes);
   }
 
@@ -138,7 +140,7 @@ export class GuestLoad {
     this.#vm.environment.log(level, `guest load: ${why}: pages only from now on`);
   }
 
-  #writePages(state: ReturnType<typeof guest_state.decode>): void {
+  #writePages(state: GuestState): void {
     const { ram } = this.#vm;
     const stamp = new Uint8Array(8);
     for (; this.#due.pages >= 1; this.#due.pages--) {
@@ -148,35 +150,52 @@ export class GuestLoad {
     }
   }
 
-  #exchange(state: ReturnType<typeof guest_state.decode>, port: SerialPort): void {
+  #exchange(state: GuestState, port: SerialPort): void {
     const read = (register: number): number => port.readBar(0, register, 1)[0] ?? 0;
     this.#silent++;
     while ((read(UART_LSR) & UART_LSR_DR) !== 0) {
       receive(state, read(UART_RX));
       this.#silent = 0;
     }
-    if (this.#silent >= PATIENCE && state.received < state.sent) {
-      state.errors += state.sent - state.received;
-      state.received = state.sent;
-    }
+    if (this.#silent >= PATIENCE) lose(state, state.sent - state.received);
+    compare(state);
     for (; this.#due.bytes >= 1; this.#due.bytes--) {
       if (state.sent - state.received >= IN_FLIGHT) {
         this.#due.bytes = 0;
         return;
       }
-      port.writeBar(0, UART_TX, Uint8Array.of(state.sent % ALPHABET));
+      const value = state.sent % ALPHABET;
+      port.writeBar(0, UART_TX, Uint8Array.of(value));
+      state.sum_sent = checksum(state.sum_sent, value);
       state.sent++;
     }
   }
 }
 
-/** By its value a byte is ahead of the one expected (some were lost), or behind it (it came twice). */
-function receive(state: ReturnType<typeof guest_state.decode>, value: number): void {
+/** FNV-1a, 32 bits. */
+const checksum = (sum: number, value: number): number => Math.imul(sum ^ value, 0x0100_0193) >>> 0;
+
+/** By its value a byte is the one expected, or ahead of it (some were lost), or behind it (it came twice), or was changed. */
+function receive(state: GuestState, value: number): void {
+  const inFlight = state.sent - state.received;
   const ahead = (value - state.received % ALPHABET + ALPHABET) % ALPHABET;
-  if (value >= ALPHABET || ahead > ALPHABET / 2) {
+  if (inFlight === 0 || (value < ALPHABET && ahead >= ALPHABET - IN_FLIGHT)) {
     state.errors++;
-  } else {
-    state.errors += ahead;
-    state.received += ahead + 1;
+    return;
   }
+  if (value < ALPHABET && ahead < inFlight) lose(state, ahead);
+  state.sum_received = checksum(state.sum_received, value);
+  state.received++;
+}
+
+/** Errors already, so that the checksums do not differ for them. */
+function lose(state: GuestState, count: number): void {
+  state.errors += count;
+  for (; count > 0; count--) state.sum_received = checksum(state.sum_received, state.received++ % ALPHABET);
+}
+
+function compare(state: GuestState): void {
+  if (state.received !== state.sent || state.sum_received === state.sum_sent) return;
+  state.errors++;
+  state.sum_received = state.sum_sent;
 }
