@@ -14,7 +14,7 @@ import { rehearseStream } from './migration/rehearsal.js';
 import { Steps } from './migration/steps.js';
 import type { Step } from './migration/steps.js';
 import { QmpServer } from './qmp/server.js';
-import { checkSocketPath } from '../sys/socket.js';
+import { checkSocketPath, removeSocketFile } from '../sys/socket.js';
 import { VfioDevices } from './vfio/devices.js';
 import { PciDevice } from './vfio/pci-device.js';
 import { createProtocol } from './vfio/protocol.js';
@@ -97,7 +97,7 @@ export async function startVmm(options: VmmOptions): Promise<RunningVmm> {
   const close = async (): Promise<void> => {
     loop.stop();
     // Clients still hear of these: migration_shutdown(), and the stop of the devices.
-    outgoing.cancel();
+    outgoing.abandon();
     vm.shutdown();
     await server?.close();
     devices.close();
@@ -115,6 +115,7 @@ export async function startVmm(options: VmmOptions): Promise<RunningVmm> {
     });
     for (const path of options.qmp) {
       checkSocketPath(path);
+      removeSocketFile(path);
       await server.listen({ path }).catch((error: unknown) => {
         throw new Error(bindFailure(path, error as NodeJS.ErrnoException));
       });

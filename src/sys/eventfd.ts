@@ -1,8 +1,9 @@
 /** Eventfds: the counters that devices signal and VMMs wait on. Source: fs/eventfd.c. */
-import { Errno } from '../abi/errno.js';
+import { ERRNO, Errno } from '../abi/errno.js';
 import { Fd } from './fd.js';
 import { isNonBlocking, pollFd, POLLOUT, readFd, writeFd } from './io.js';
-import { bind, check } from './libc.js';
+import { bind, check, lastErrno } from './libc.js';
+import { encodeIovec } from './iovec.js';
 
 const cEventfd = bind('eventfd', 'int', ['uint', 'int']);
 export const EFD_CLOEXEC = 0o2000000;
@@ -24,6 +25,20 @@ export function signalEventfd(fd: number): void {
   if (!isNonBlocking(fd) && (pollFd(fd, POLLOUT, 0) & POLLOUT) === 0) return;
   const result = writeFd(fd, ONE, 8);
   if (result < 0 && result !== -11) throw Errno.fromNumber(-result, 'eventfd write');
+}
+
+const cPreadv2 = bind('preadv2', 'long', ['int', 'pointer', 'int', 'long', 'int']);
+const RWF_NOWAIT = 8;
+/** Where the file is. */
+const NO_OFFSET = -1;
+
+/** As drainEventfd(), and never waits, whatever others who have the same eventfd make of its flags. Needs Linux 5.8. */
+export function drainSharedEventfd(fd: number): bigint {
+  const data = new BigUint64Array(1);
+  const result = cPreadv2(fd, encodeIovec(new Uint8Array(data.buffer)), 1, NO_OFFSET, RWF_NOWAIT);
+  if (result >= 0) return data[0] ?? 0n;
+  if (lastErrno() === ERRNO.EAGAIN) return 0n;
+  throw Errno.fromNumber(lastErrno(), 'eventfd read');
 }
 
 /** The counter, which becomes 0; 0n when it was 0 (non-blocking eventfds only). */

@@ -1,8 +1,11 @@
 /** Stream sockets, and descriptors passed through them. Source: include/linux/socket.h, man 3 cmsg. */
+import { lstatSync, readdirSync, unlinkSync } from 'node:fs';
 import type { Socket } from 'node:net';
 import { ERRNO, Errno } from '../abi/errno.js';
 import { s32, struct, u32, u64 } from '../abi/layout.js';
 import { duplicate, Fd } from './fd.js';
+import { encodeIovec } from './iovec.js';
+import { strerror } from './strerror.js';
 import { addressOf, bind, check, lastErrno } from './libc.js';
 
 const cSocketpair = bind('socketpair', 'int', ['int', 'int', 'int', 'pointer']);
@@ -21,13 +24,13 @@ const MSG_CMSG_CLOEXEC = 0x40000000;
 const SOL_SOCKET = 1;
 const SCM_RIGHTS = 1;
 const SHUT_WR = 1;
+const SHUT_RDWR = 2;
 const SO_TYPE = 3;
 const SO_DOMAIN = 39;
 const SO_SNDBUF = 7;
 /** Beyond what net.core.wmem_max allows everybody; needs CAP_NET_ADMIN. */
 const SO_SNDBUFFORCE = 32;
 
-const iovec = struct('iovec', { iov_base: u64, iov_len: u64 });
 const msghdr = struct('msghdr', {
   msg_name: u64, msg_namelen: u32, pad: u32, msg_iov: u64, msg_iovlen: u64, msg_control: u64, msg_controllen: u64, msg_flags: s32,
 });
@@ -44,6 +47,19 @@ export function checkSocketPath(path: string): void {
   if (Buffer.byteLength(path) > MAX_PATH) throw new Error(`UNIX socket path '${path}' is too long`);
 }
 
+/**
+ * Takes a socket file away that another process has left there, or has there, as QEMU does before it listens; no other file. Throws
+ * an Error of QEMU's text.
+ */
+export function removeSocketFile(path: string): void {
+  if (lstatSync(path, { throwIfNoEntry: false })?.isSocket() !== true) return;
+  try {
+    unlinkSync(path);
+  } catch (error) {
+    throw new Error(`Failed to unlink socket ${path}: ${strerror(-((error as NodeJS.ErrnoException).errno ?? 0))}`, { cause: error });
+  }
+}
+
 /** Two connected stream sockets, close-on-exec. */
 export function socketPair(): [Fd, Fd] {
   const pair = new Int32Array(2);
@@ -53,6 +69,11 @@ export function socketPair(): [Fd, Fd] {
 
 /** Whether `fd` is open, and a stream socket. */
 export const isStreamSocket = (fd: number): boolean => socketOption(fd, SO_TYPE) === SOCK_STREAM;
+
+/** Stream sockets that this process has now, but for stdin, stdout and stderr. */
+export function openStreamSockets(): number[] {
+  return readdirSync('/proc/self/fd').map(Number).filter((fd) => fd > 2 && isStreamSocket(fd));
+}
 
 /** Whether `fd` is a socket that descriptors can be passed through. */
 export const isUnixSocket = (fd: number): boolean => socketOption(fd, SO_DOMAIN) === AF_UNIX;
@@ -75,6 +96,11 @@ export function shutdownWriting(fd: number): void {
   cShutdown(fd, SHUT_WR);
 }
 
+/** Nothing goes either way any more, also for others who have the same socket. */
+export function shutdownBoth(fd: number): void {
+  cShutdown(fd, SHUT_RDWR);
+}
+
 /**
  * The descriptor of a connected socket, instead of the socket, which may have read nothing yet: Node's own stream costs more than
  * the bytes. Undefined where the connection is gone already. Source: Node's lib/net.js, `_handle`, which is not documented.
@@ -95,7 +121,7 @@ export function sendWithDescriptors(socket: number, data: Uint8Array, fds: reado
   const control = new Uint8Array(align(cmsghdr.size + numbers.length));
   control.set(cmsghdr.encode({ cmsg_len: BigInt(cmsghdr.size + numbers.length), cmsg_level: SOL_SOCKET, cmsg_type: SCM_RIGHTS }));
   control.set(numbers, cmsghdr.size);
-  const vector = iovec.encode({ iov_base: addressOf(data), iov_len: BigInt(data.length) });
+  const vector = encodeIovec(data);
   const message = msghdr.encode({
     msg_iov: addressOf(vector), msg_iovlen: 1n, msg_control: addressOf(control), msg_controllen: BigInt(control.length),
   });
@@ -113,7 +139,7 @@ export interface Received {
 /** One recvmsg(2) that does not wait. */
 export function receive(socket: number, data: Uint8Array): Received {
   const control = new Uint8Array(cmsghdr.size + MAX_DESCRIPTORS * DESCRIPTOR);
-  const vector = iovec.encode({ iov_base: addressOf(data), iov_len: BigInt(data.length) });
+  const vector = encodeIovec(data);
   const message = msghdr.encode({
     msg_iov: addressOf(vector), msg_iovlen: 1n, msg_control: addressOf(control), msg_controllen: BigInt(control.length),
   });

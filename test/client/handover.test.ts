@@ -66,4 +66,45 @@ describe('the handover of a migration', { timeout: 60_000 }, () => {
     assert.equal(await running(source), 'running');
     assert.equal(bench.source.migrationState, 'RUNNING');
   }));
+
+  it('is taken back by a cancel where the destination has got `commit` and hangs; it does not start any more', () => Bench.with({},
+    async (bench) => {
+    const { source, target } = await bench.pair([], ['--break', 'load_vm_start']);
+    await quickly(source);
+    await source.qmp.execute('migrate', { uri: target.uri });
+    await target.held('load_vm_start');
+    await source.qmp.execute('migrate_cancel');
+    await source.qmp.status(['cancelled']);
+    assert.equal(await running(source), 'running');
+    assert.equal(bench.source.migrationState, 'RUNNING');
+    await target.qmp.execute('x-mdevsim-continue', {});
+    assert.equal(await target.ended, 1);
+    assert.match(target.output, /The source has taken the machine back/);
+  }));
+
+  it('is left stopped by such a cancel where there is no token', () => Bench.with({}, async (bench) => {
+    const uri = `tcp:127.0.0.1:${await freePort()}`;
+    const target = await bench.vmm({ devices: [`${TARGET},${DEVICE}`], args: ['--incoming', uri, '--break', 'load_vm_start'] });
+    const source = await bench.vmm({ devices: [`${SOURCE},${DEVICE}`] });
+    await quickly(source);
+    await source.qmp.execute('migrate', { uri });
+    await target.held('load_vm_start');
+    await source.qmp.execute('migrate_cancel');
+    await source.qmp.status(['failed']);
+    assert.equal(await running(source), 'paused');
+    await target.qmp.execute('x-mdevsim-continue', {});
+    await target.qmp.status(['completed']);
+    assert.equal(await running(target), 'running');
+  }));
+
+  it('stays with the destination where the source is told to quit after `commit`', () => Bench.with({}, async (bench) => {
+    const { source, target } = await bench.pair([], ['--break', 'load_vm_start']);
+    await quickly(source);
+    await source.qmp.execute('migrate', { uri: target.uri });
+    await target.held('load_vm_start');
+    assert.equal(await source.end(), 0);
+    await target.qmp.execute('x-mdevsim-continue', {});
+    await target.qmp.status(['completed']);
+    assert.equal(await running(target), 'running');
+  }));
 });

@@ -20,10 +20,15 @@ describe('a machine token', () => {
     }
   });
 
-  it('is nothing but one eventfd that never waits; whatever else comes is closed', () => {
-    const blocking = new Fd(check(bind('eventfd', 'int', ['uint', 'int'])(1, 0), 'eventfd'));
+  it('is looked for without a wait, also where the other side has made the eventfd a blocking one', () => {
+    const token = MachineToken.from([new Fd(check(bind('eventfd', 'int', ['uint', 'int'])(1, 0), 'eventfd'))]);
+    assert.deepEqual([token?.take(), token?.take()], [true, false]);
+    token?.close();
+  });
+
+  it('is nothing but one eventfd; whatever else comes is closed', () => {
     const [socket, peer] = socketPair();
-    for (const descriptors of [[], [blocking], [socket], [createEventfd(1), createEventfd(1)], [createEventfd(1), peer]]) {
+    for (const descriptors of [[], [socket], [createEventfd(1), createEventfd(1)], [createEventfd(1), peer]]) {
       assert.equal(MachineToken.from(descriptors), undefined);
       assert.ok(descriptors.every((fd) => fd.closed));
     }

@@ -7,6 +7,7 @@ import { HEADER_SIZE, MAX_PAYLOAD, PREAMBLE_SIZE, StreamError } from '../../src/
 import { StreamReader } from '../../src/client/migration/stream-reader.js';
 import type { StreamRecord } from '../../src/client/migration/stream-reader.js';
 import { StreamWriter } from '../../src/client/migration/stream-writer.js';
+import { duplicate } from '../../src/sys/fd.js';
 import { socketPair } from '../../src/sys/socket.js';
 
 type Sent = Omit<StreamRecord, 'payload'> & { readonly payload: Buffer };
@@ -72,6 +73,21 @@ const decode = (parts: readonly Uint8Array[]): Promise<Decoded> => withChannels(
 function ends({ count, error }: Decoded, after: number, by: typeof StreamError | typeof EndOfStream, what: string): void {
   assert.ok(count === after && error instanceof by, `${what}: ${count} records, then ${String(error)}`);
 }
+
+describe('a channel', () => {
+  it('that is shut down ends for its peer too, although somebody else has a copy of the socket', async () => {
+    const [mine, theirs] = socketPair();
+    const copy = duplicate(mine.fd);
+    const [channel, peer] = [new Channel(mine), new Channel(theirs)];
+    try {
+      channel.shutdown();
+      await assert.rejects(peer.read(new Uint8Array(1)), EndOfStream);
+    } finally {
+      peer.shutdown();
+      copy.close();
+    }
+  });
+});
 
 describe('the records of a stream', { timeout: 80_000 }, () => {
   it('come out as they went in, and end where the connection does', async () => {

@@ -1,20 +1,25 @@
 /** A stream that is cut or changed anywhere: there are never two running machines, and none only where nobody can know. */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { lstatSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createConnection, createServer } from 'node:net';
 import type { Server, Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { after, before, describe, it } from 'node:test';
 import { parseUri } from '../../src/client/migration/address.js';
+import { Channel } from '../../src/client/migration/channel.js';
+import { StreamReader } from '../../src/client/migration/stream-reader.js';
+import { StreamWriter } from '../../src/client/migration/stream-writer.js';
 import { HEADER_SIZE, PREAMBLE_SIZE, StreamChecksum, StreamError } from '../../src/client/migration/stream.js';
 import type { RunningVmm } from '../../src/client/main.js';
 import { startVmm } from '../../src/client/main.js';
 import { QmpClient } from '../../src/client/qmp/client.js';
 import type { Fd } from '../../src/sys/fd.js';
-import { socketPair } from '../../src/sys/socket.js';
-import { receiveWithDescriptors, sendWithDescriptors } from './descriptors.js';
+import { socketPair, takeSocket } from '../../src/sys/socket.js';
+import { giveDescriptor, receiveWithDescriptors, sendWithDescriptors } from './descriptors.js';
 
 const RAM = 256 << 10;
 const COMMON = {
@@ -206,26 +211,99 @@ describe('a migration stream', { timeout: 80_000 }, () => {
     }
   });
 
-  it('goes through a descriptor that was inherited, once', async () => {
+  it('goes through a socket that a client has passed to a destination that has inherited the other end, and no other', async () => {
     const [here, there] = socketPair();
-    const running = [await startVmm({ ...COMMON, qmp: [join(scratch, 'fd.a')] }), await startVmm({ ...COMMON, qmp: [join(scratch,
-      'fd.b')], incoming: 'defer' })];
-    const [source, target] = [await QmpClient.connect(join(scratch, 'fd.a')), await QmpClient.connect(join(scratch, 'fd.b'))];
+    const paths = ['a', 'b', 'c'].map((name) => join(scratch, `fd.${name}`)) as [string, string, string];
+    const running = await Promise.all(paths.map((path, n) => startVmm({ ...COMMON, qmp: [path], ...(n > 0 ? { incoming: 'defer' } : {}) })));
+    const clients = await Promise.all(paths.map((path) => QmpClient.connect(path))) as [QmpClient, QmpClient, QmpClient];
+    const [source, target, deceived] = clients;
+    const later = socketPair();
     try {
-      for (const client of [source, target]) await client.execute('migrate-set-capabilities',
+      for (const client of clients) await client.execute('migrate-set-capabilities',
         { capabilities: [{ capability: 'events', state: true }] });
-      await target.execute('migrate-incoming', { uri: `fd:${there.detach()}` });
-      await assert.rejects(source.execute('migrate', { uri: 'fd:12345' }), /File descriptor named '12345' has not been found/);
+      for (const number of [12345, 0, later[0].fd]) {
+        await assert.rejects(source.execute('migrate', { uri: `fd:${number}` }), /File descriptor named '\d+' has not been found/);
+      }
       assert.equal((await source.execute('query-migrate')).status, 'failed');
+      await assert.rejects(deceived.execute('migrate-incoming', { uri: `fd:${later[0].fd}` }), /has not been found/);
+      // By number only what comes in, as in QEMU.
+      await assert.rejects(source.execute('migrate', { uri: `fd:${here.fd}` }), /has not been found/);
+      await target.execute('migrate-incoming', { uri: `fd:${there.detach()}` });
+      await giveDescriptor(paths[0], 'here', here.fd);
+      here.close();
       const after = source.events.length;
-      await source.execute('migrate', { uri: `fd:${here.detach()}` });
+      await source.execute('migrate', { uri: 'fd:here' });
       await source.status(['completed'], after);
       await target.status(['completed']);
       assert.equal((await target.execute('query-status')).status, 'running');
     } finally {
-      for (const client of [source, target]) client.close();
+      for (const fd of [here, ...later]) fd.close();
+      for (const client of clients) client.close();
       for (const vmm of running) vmm.shutdown();
       await Promise.all(running.map(({ ended }) => ended));
+    }
+  });
+
+  it('ends where the destination says that it has started what was not given to it, or what it has not taken', async () => {
+    for (const early of [true, false]) {
+      const name = join(scratch, `liar.${early}`);
+      let descriptors: readonly Fd[] = [];
+      const liar = createServer({ pauseOnConnect: true }, (socket) => void lie(socket));
+      const lie = async (socket: Socket): Promise<void> => {
+        const channel = new Channel(takeSocket(socket) ?? assert.fail());
+        const [reader, answer] = [new StreamReader(channel), new StreamWriter(channel, () => undefined)];
+        descriptors = await reader.preamble();
+        await answer.record('token');
+        const seen = async (wanted: string): Promise<void> => { while ((await reader.next()).name !== wanted); };
+        await seen('end');
+        await answer.record('ready');
+        if (!early) await seen('commit');
+        await answer.record('started');
+        await reader.next().catch(() => undefined);
+        channel.shutdown();
+      };
+      liar.listen({ path: name });
+      const vmm = await startVmm({ ...COMMON, qmp: [`${name}.qmp`], breaks: early ? ['commit'] : [] });
+      const source = await QmpClient.connect(`${name}.qmp`);
+      try {
+        await source.execute('migrate-set-capabilities', { capabilities: [{ capability: 'events', state: true }] });
+        await source.execute('migrate', { uri: `unix:${name}` });
+        if (early) {
+          await source.event(({ event }) => event === 'X_MDEVSIM_BREAK');
+          while (descriptors.length === 0) await sleep(1);
+          await sleep(20);
+          await source.execute('x-mdevsim-continue', {});
+        }
+        await source.status(['failed']);
+        await source.event(({ event }) => event === 'RESUME');
+        assert.match((await source.execute('query-migrate'))['error-desc'] ?? '',
+          early ? /Unexpected record started/ : /stays here: .*has not started what it says/);
+      } finally {
+        liar.close();
+        for (const fd of descriptors) fd.close();
+        source.close();
+        vmm.shutdown();
+        await vmm.ended;
+      }
+    }
+  });
+
+  it('waits where the socket of somebody who was killed is in the way, and leaves other files alone', async () => {
+    const paths = { migration: join(scratch, 'stale.migration'), qmp: join(scratch, 'stale.qmp'), file: join(scratch, 'a file') };
+    // A server that does not close: its file stays.
+    const dead = spawnSync(process.execPath, ['-e', `
+      for (const path of process.argv.slice(1)) require('net').createServer().listen(path, () => { if (path.endsWith('qmp')) process.kill(process.pid, 'SIGKILL'); });
+    `, paths.migration, paths.qmp]);
+    assert.equal(dead.signal, 'SIGKILL');
+    assert.ok(lstatSync(paths.migration).isSocket() && lstatSync(paths.qmp).isSocket());
+    writeFileSync(paths.file, 'precious');
+    const vmm = await startVmm({ ...COMMON, qmp: [paths.qmp], incoming: `unix:${paths.migration}` });
+    try {
+      await assert.rejects(startVmm({ ...COMMON, qmp: [paths.file] }), /Failed to bind socket to .*a file: Address already in use/);
+      assert.equal(readFileSync(paths.file, 'utf8'), 'precious');
+    } finally {
+      vmm.shutdown();
+      await vmm.ended;
     }
   });
 

@@ -7,7 +7,7 @@ import { createConnection, createServer } from 'node:net';
 import { dirname } from 'node:path';
 import { ERRNO } from '../../abi/errno.js';
 import { Fd } from '../../sys/fd.js';
-import { checkSocketPath, isStreamSocket, takeSocket } from '../../sys/socket.js';
+import { checkSocketPath, isStreamSocket, openStreamSockets, removeSocketFile, takeSocket } from '../../sys/socket.js';
 import { strerror } from '../../sys/strerror.js';
 import type { Json } from '../qmp/json-parser.js';
 import type { NamedDescriptors } from '../qmp/descriptors.js';
@@ -17,7 +17,7 @@ import { errorText } from './error-text.js';
 export type MigrationAddress =
   | { readonly type: 'unix'; readonly path: string }
   | { readonly type: 'inet'; readonly host: string; readonly port: string }
-  /** A connected socket: one that a client has passed, or, by number, that this process has inherited. */
+  /** A connected socket: one that a client has passed, or, for what comes in, by number, that this process has inherited. */
   | { readonly type: 'fd'; readonly name: string };
 
 /** Throws QmpError with QEMU's text. */
@@ -66,16 +66,30 @@ function unresolvable({ host, port }: { host: string; port: string }): string | 
   return undefined;
 }
 
-/** The socket of `fd:`, the caller's from now on. Throws QmpError: in QEMU this fails at once. */
-export function namedSocket(name: string, descriptors?: NamedDescriptors): Fd {
-  const passed = descriptors?.take(name);
-  if (passed !== undefined) {
-    if (isStreamSocket(passed.fd)) return passed;
-    passed.close();
+/** Sockets that the process was started with, by number. Each is given once. */
+export class InheritedSockets {
+  readonly #numbers: Set<number>;
+
+  /** What is open now: before this process has opened sockets of its own. */
+  constructor() {
+    this.#numbers = new Set(openStreamSockets());
+  }
+
+  take(name: string): Fd | undefined {
+    const fd = Number(name);
+    return /^\d+$/.test(name) && this.#numbers.delete(fd) && isStreamSocket(fd) ? new Fd(fd) : undefined;
+  }
+}
+
+/** The socket of `fd:`, the caller's from now on, out of one of `sources`. Throws QmpError: in QEMU this fails at once. */
+export function namedSocket(name: string, ...sources: readonly (Pick<NamedDescriptors, 'take'> | undefined)[]): Fd {
+  for (const source of sources) {
+    const found = source?.take(name);
+    if (found === undefined) continue;
+    if (isStreamSocket(found.fd)) return found;
+    found.close();
     throw new QmpError(`File descriptor named '${name}' is not a stream socket`);
   }
-  const fd = /^\d+$/.test(name) ? Number(name) : -1;
-  if (fd > 2 && isStreamSocket(fd)) return new Fd(fd);
   throw new QmpError(`File descriptor named '${name}' has not been found`);
 }
 
@@ -125,7 +139,10 @@ export function listen(
   return new Promise((resolve, reject) => {
     const hopeless = address.type === 'inet' && address.host !== '' ? unresolvable(address) : undefined;
     if (hopeless !== undefined) return reject(new Error(hopeless));
-    if (address.type === 'unix') checkSocketPath(address.path);
+    if (address.type === 'unix') {
+      checkSocketPath(address.path);
+      removeSocketFile(address.path);
+    }
     let taken = false;
     const server = createServer({ pauseOnConnect: true, noDelay: true }, (socket) => {
       const fd = takeSocket(socket);

@@ -7,7 +7,7 @@
 import { ERRNO } from '../../abi/errno.js';
 import type { Fd } from '../../sys/fd.js';
 import { readFd, setNonBlocking, writevFd } from '../../sys/io.js';
-import { isUnixSocket, receive, sendWithDescriptors, setSendBuffer, shutdownWriting } from '../../sys/socket.js';
+import { isUnixSocket, receive, sendWithDescriptors, setSendBuffer, shutdownBoth, shutdownWriting } from '../../sys/socket.js';
 import { strerror } from '../../sys/strerror.js';
 import { Readiness } from '../../sys/watch.js';
 
@@ -105,10 +105,11 @@ export class Channel {
     this.shutdown();
   }
 
-  /** Ends it at once: pending reads and writes reject. What was written still arrives. */
+  /** Ends it at once, for whoever has the socket: pending reads and writes reject. What was written still arrives. */
   shutdown(): void {
     if (this.#fd.closed) return;
     this.#readiness.close();
+    shutdownBoth(this.#fd.fd);
     this.#fd.close();
   }
 

@@ -13,7 +13,7 @@ import { errorText } from './error-text.js';
 import { RUN_STATES, isLive } from '../vm/run-state.js';
 import type { RunState } from '../vm/run-state.js';
 import type { MigrationAddress, SocketAddress } from './address.js';
-import { listen, namedSocket } from './address.js';
+import { InheritedSockets, listen, namedSocket } from './address.js';
 import { BigLock } from './big-lock.js';
 import { Channel, ChannelError } from './channel.js';
 import type { IncomingDevice } from './device-side.js';
@@ -42,6 +42,7 @@ export class IncomingMigration {
   readonly #context: MigrationContext;
   readonly #options: IncomingOptions;
   readonly #lock: BigLock;
+  readonly #inherited = new InheritedSockets();
   #started = false;
   #exitOnError = true;
   #bound: SocketAddress | undefined;
@@ -71,7 +72,7 @@ export class IncomingMigration {
     const address = parse();
     if (this.state.is('none')) this.state.begin();
     const accept = (socket: Fd): void => void this.#run(new Channel(socket)).catch(this.#options.onFault);
-    if (address.type === 'fd') accept(namedSocket(address.name, descriptors));
+    if (address.type === 'fd') accept(namedSocket(address.name, descriptors, this.#inherited));
     else {
       try {
         this.#bound = await listen(address, accept);

@@ -4,9 +4,8 @@
  * that might be lost, where the connection can pass descriptors at all.
  */
 import { readlinkSync } from 'node:fs';
-import { createEventfd, drainEventfd } from '../../sys/eventfd.js';
+import { createEventfd, drainSharedEventfd } from '../../sys/eventfd.js';
 import type { Fd } from '../../sys/fd.js';
-import { isNonBlocking } from '../../sys/io.js';
 
 export class MachineToken {
   readonly #fd: Fd;
@@ -35,7 +34,7 @@ export class MachineToken {
 
   /** Whether the machine is the caller's now: true once, in one of the processes. */
   take(): boolean {
-    return drainEventfd(this.fd) > 0n;
+    return drainSharedEventfd(this.fd) > 0n;
   }
 
   close(): void {
@@ -43,10 +42,9 @@ export class MachineToken {
   }
 }
 
-/** Something that take() can be done to without a wait. */
 function isTokenLike(fd: number): boolean {
   try {
-    return readlinkSync(`/proc/self/fd/${fd}`) === 'anon_inode:[eventfd]' && isNonBlocking(fd);
+    return readlinkSync(`/proc/self/fd/${fd}`) === 'anon_inode:[eventfd]';
   } catch {
     // No /proc: then we do without.
     return false;

@@ -65,6 +65,7 @@ export class OutgoingRun {
   #channel: Channel | undefined;
   /** For the case that the handover's last words are lost. */
   #token: MachineToken | undefined;
+  #taken = false;
   #writer!: StreamWriter;
   #oldState: RunState | undefined;
   #continue: (() => void) | undefined;
@@ -72,6 +73,8 @@ export class OutgoingRun {
   #committed = false;
   /** The receiver may have the machine. */
   #given = false;
+  /** Cancelled after `commit`. */
+  #reclaimed = false;
 
   constructor(context: MigrationContext, state: MigrationState) {
     const { vm, parameters } = context;
@@ -109,8 +112,17 @@ export class OutgoingRun {
     }
   }
 
-  /** migration_cancel(): on the main loop. After `commit` it is too late. */
+  /** migration_cancel(): on the main loop. After `commit` nobody waits for the answer any longer: see #commit(). */
   cancel(): void {
+    if (!this.#committed) this.abandon();
+    else if (this.#state.running) {
+      this.#reclaimed = true;
+      this.#channel?.shutdown();
+    }
+  }
+
+  /** The source goes, or is told to stop: what is not committed does not happen. What is, is the destination's business. */
+  abandon(): void {
     if (this.#committed || !this.#state.running || this.#state.is('cancelling')) return;
     this.#state.set(this.#state.status, 'cancelling');
     this.#abort.abort();
@@ -278,14 +290,20 @@ export class OutgoingRun {
     this.#committed = true;
     // A receiver that is known to be gone gets nothing; and a part of a record gives nothing away.
     if (answers.lost !== undefined) throw answers.lost;
+    answers.committed = true;
     await this.#writer.record('commit');
     this.#given = true;
     try {
       await answers.started;
+      if (answers.hasToken && this.#hasTaken()) throw new Error('The destination has not started what it says it has');
     } catch (error) {
       const owner = this.#owner(answers);
       this.#given = owner !== 'source';
       if (answers.refusal !== undefined) throw error;
+      if (this.#reclaimed && owner === 'source') {
+        this.#state.set('device', 'cancelling');
+        throw new Cancelled();
+      }
       const why = error instanceof Error ? error.message : String(error);
       const message = `The connection was lost in the handover, ${OWNER_TEXT[owner]}: ${why}`;
       if (owner !== 'destination') throw new Error(message, { cause: error });
@@ -296,8 +314,13 @@ export class OutgoingRun {
   /** Who has the machine, when the receiver has refused, or nothing more will come from it. */
   #owner({ refusal, hasToken }: ReturnPath): keyof typeof OWNER_TEXT {
     if (refusal !== undefined) return 'source';
-    if (!hasToken || this.#token === undefined) return 'unknown';
-    return this.#token.take() ? 'source' : 'destination';
+    if (!hasToken) return 'unknown';
+    return this.#hasTaken() ? 'source' : 'destination';
+  }
+
+  /** Takes the machine back, where the token allows it. */
+  #hasTaken(): boolean {
+    return (this.#taken ||= this.#token?.take() ?? false);
   }
 
   /** migration_switchover_prepare(): waits for migrate-continue with the lock given back. */

@@ -52,8 +52,14 @@ export class OutgoingMigration {
     }
   }
 
+  /** migrate_cancel */
   cancel(): void {
     this.#run?.cancel();
+  }
+
+  /** This process ends. */
+  abandon(): void {
+    this.#run?.abandon();
   }
 
   /** migrate-continue. Throws QmpError. */

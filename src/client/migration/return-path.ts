@@ -10,6 +10,8 @@ export class ReturnPath {
   readonly started: Promise<void>;
   /** The receiver has the token, and starts nothing without taking it. Known for good when it is `ready`. */
   hasToken = false;
+  /** `commit` is on its way: before that nobody can have started anything. */
+  committed = false;
   /** Why the receiver has given up, for good. */
   refusal: string | undefined;
   /** What `started` has rejected with, if it has: nothing more will come. */
@@ -29,9 +31,9 @@ export class ReturnPath {
 
   async #expect(wanted: 'ready' | 'started'): Promise<void> {
     const { name, payload } = await this.#reader.next();
-    if (name === wanted) return;
+    if (name === wanted && (wanted === 'ready' || this.committed)) return;
     if (name === 'refused') {
-      this.refusal = Buffer.from(payload).toString();
+      this.refusal = firstLine(payload);
       this.#channel.shutdown();
       throw new StreamError(this.refusal);
     }
@@ -40,3 +42,8 @@ export class ReturnPath {
     await this.#expect(wanted);
   }
 }
+
+/** Bytes of a refusal that are passed on: it becomes an error's text, and a line of the log. */
+const REFUSAL = 1024;
+
+const firstLine = (payload: Uint8Array): string => Buffer.from(payload.subarray(0, REFUSAL)).toString().split('\n', 1)[0] ?? '';
