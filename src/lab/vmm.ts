@@ -107,17 +107,23 @@ export class Vmm {
     return this.qmp.eventValues('VFIO_MIGRATION', 'device-state');
   }
 
-  /** The outgoing migration's end. Rejects where it did not complete. */
-  async migrated(after = 0): Promise<MigrationInfo> {
-    await this.qmp.status(['completed', 'failed', 'cancelled'], after);
+  /**
+   * The end of the outgoing migration that was begun last: call it when `migrate` has been answered. With `after`, the first end
+   * among events since that number. Rejects where it did not complete.
+   */
+  async migrated(after?: number): Promise<MigrationInfo> {
+    const begun = this.qmp.events.findLastIndex(({ event, data }) => event === 'MIGRATION' && data['status'] === 'setup');
+    await this.qmp.status(['completed', 'failed', 'cancelled'], after ?? Math.max(begun, 0));
     const info = await this.qmp.execute('query-migrate');
     if (info.status !== 'completed') throw new Error(`the migration ${info.status}: ${info['error-desc'] ?? ''}\n${this.output}`);
     return info;
   }
 
-  /** Until a break point holds it. */
-  async held(step: string, after = 0): Promise<void> {
-    await this.qmp.event(({ event, data }) => event === 'X_MDEVSIM_BREAK' && data['step'] === step, { after,
+  /** Until a break point holds it; at once where one does. With `after`: or has, among events since that number. */
+  async held(step: string, after?: number): Promise<void> {
+    const now = this.qmp.events.length;
+    if (after === undefined && (await this.qmp.execute('x-query-mdevsim-steps')).held.includes(step)) return;
+    await this.qmp.event(({ event, data }) => event === 'X_MDEVSIM_BREAK' && data['step'] === step, { after: after ?? now,
       what: `the break at ${step}` });
   }
 
