@@ -90,15 +90,18 @@ export async function startVmm(options: VmmOptions): Promise<RunningVmm> {
     finish = (status): void => {
       if (over) return;
       over = true;
-      // The reply to `quit` and the events before it are sent first.
+      halt();
+      // The reply to `quit` is sent first.
       setImmediate(() => void close().catch(onFault).finally(() => resolve(status)));
     };
   });
-  const close = async (): Promise<void> => {
+  /** Clients still hear of these, before the reply to `quit`: migration_shutdown(), and the stop of the devices. */
+  const halt = (): void => {
     loop.stop();
-    // Clients still hear of these: migration_shutdown(), and the stop of the devices.
     outgoing.abandon();
     vm.shutdown();
+  };
+  const close = async (): Promise<void> => {
     await server?.close();
     devices.close();
     ram.close();
@@ -128,6 +131,7 @@ export async function startVmm(options: VmmOptions): Promise<RunningVmm> {
       await incoming.listen(() => parseUri(incomingUri));
     }
   } catch (error) {
+    halt();
     await close();
     throw error;
   }

@@ -43,6 +43,12 @@ export class VfioClient {
     return value as Awaited<ReturnType<Actions[A]>>;
   }
 
+  /** Of the process that the lab sees. */
+  get pid(): number {
+    if (this.#child.pid === undefined) throw new Error(`the client did not start: ${this.#errors}`);
+    return this.#child.pid;
+  }
+
   kill(): void {
     this.#child.kill('SIGKILL');
   }

@@ -36,12 +36,25 @@ export class Qtest {
   async write64(address: bigint, value: bigint): Promise<void> {
     await this.#ask(`writeq 0x${address.toString(16)} 0x${value.toString(16)}`);
   }
+  /** Configuration space of a PCI device on bus 0, by the ports of a PC. */
+  async readConfig16(slot: number, offset: number): Promise<number> {
+    await this.#selectConfig(slot, offset);
+    return Number(await this.#ask(`inw 0x${(0xcfc + (offset & 2)).toString(16)}`));
+  }
+  async writeConfig16(slot: number, offset: number, value: number): Promise<void> {
+    await this.#selectConfig(slot, offset);
+    await this.#ask(`outw 0x${(0xcfc + (offset & 2)).toString(16)} 0x${value.toString(16)}`);
+  }
   async readMemory(address: bigint, length: number): Promise<Buffer> {
     return Buffer.from((await this.#ask(`read 0x${address.toString(16)} ${length}`)).slice(2), 'hex');
   }
 
   close(): void {
     this.#socket.destroy();
+  }
+
+  async #selectConfig(slot: number, offset: number): Promise<void> {
+    await this.#ask(`outl 0xcf8 0x8000${(slot << 11 | (offset & 0xfc)).toString(16).padStart(4, '0')}`);
   }
 
   /** The answer's word after OK. */

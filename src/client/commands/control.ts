@@ -6,7 +6,7 @@ import type { CommandContext, CommandTable } from './context.js';
 import { text } from './context.js';
 import { GUEST_LOAD_INFO } from './types.js';
 
-export function controlCommands({ vm, devices, steps, outgoing, start, load, quit }: CommandContext): CommandTable {
+export function controlCommands({ vm, devices, steps, start, load, quit }: CommandContext): CommandTable {
   return {
     'stop': {
       run: () => {
@@ -39,7 +39,6 @@ export function controlCommands({ vm, devices, steps, outgoing, start, load, qui
     'quit': {
       run: () => {
         vm.environment.event('SHUTDOWN', { guest: false, reason: 'host-qmp-quit' });
-        outgoing.abandon();
         quit();
         return {};
       },

@@ -115,10 +115,11 @@ export class VfioDevices {
     device.close();
   }
 
-  /** A reset of the machine: QEMU resets devices that share a bus first (vfio_reset_handler()), then every device by itself. */
+  /** A reset of the machine: QEMU resets devices that need it with their bus (vfio_reset_handler()), then every one by itself. */
   reset(): void {
     this.#complete = true;
-    for (let round = 0; round < 2; round++) for (const device of this.#devices) device.resetByMachine();
+    for (const device of this.#devices) if (device.needsBusReset) device.resetByMachine();
+    for (const device of this.#devices) device.resetByMachine();
   }
 
   /** The process ends. */

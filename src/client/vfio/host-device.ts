@@ -71,6 +71,10 @@ export abstract class HostDevice implements VfioPciDevice {
   protected abstract readonly watched: readonly WatchedAttribute[];
   /** A reset of the machine. */
   abstract resetByMachine(): void;
+  /** It has no reset of its own: the machine's is tried with the bus, before those of all devices. */
+  get needsBusReset(): boolean {
+    return false;
+  }
 
   /**
    * Opens the device. The constructors of APIs set up what only they have; then realize() must follow. Throws VfioError with

@@ -4,9 +4,11 @@
  */
 import { isErrno } from '../../abi/errno.js';
 import {
-  VFIO_DEVICE_FLAGS_PCI, VFIO_DEVICE_GET_PCI_HOT_RESET_INFO, VFIO_PCI_BAR5_REGION_INDEX, VFIO_PCI_CONFIG_REGION_INDEX, VFIO_PCI_ERR_IRQ_INDEX,
-  VFIO_PCI_INTX_IRQ_INDEX, VFIO_PCI_MSI_IRQ_INDEX, VFIO_PCI_NUM_IRQS, VFIO_PCI_REQ_IRQ_INDEX, vfio_pci_hot_reset_info,
+  VFIO_DEVICE_FLAGS_PCI, VFIO_DEVICE_FLAGS_RESET, VFIO_DEVICE_GET_PCI_HOT_RESET_INFO, VFIO_DEVICE_RESET,
+  VFIO_PCI_BAR5_REGION_INDEX, VFIO_PCI_CONFIG_REGION_INDEX, VFIO_PCI_ERR_IRQ_INDEX, VFIO_PCI_INTX_IRQ_INDEX,
+  VFIO_PCI_MSI_IRQ_INDEX, VFIO_PCI_NUM_IRQS, VFIO_PCI_REQ_IRQ_INDEX, vfio_pci_hot_reset_info,
 } from '../../abi/vfio.js';
+import { ioctlFd } from '../../sys/io.js';
 import type { VfioPciOptions } from '../vm/device.js';
 import { VfioError } from '../vm/device.js';
 import { migrationBlock } from './blocker-watch.js';
@@ -89,15 +91,24 @@ export class PciDevice extends HostDevice {
     if (this.config.msiEnabled) this.#enableMsi();
   }
 
-  /** The device has no reset of its own that QEMU may use, so only its config space is set back. */
+  override get needsBusReset(): boolean {
+    return (this.flags & VFIO_DEVICE_FLAGS_RESET) === 0;
+  }
+
+  /** A device without a reset that QEMU may use only has its config space set back. */
   resetByMachine(): void {
-    const listened = this.#intx.enabled || this.#msi.enabled;
-    for (const irq of [this.#intx, this.#msi]) irq.disable();
+    if (this.#msi.enabled) {
+      this.#msi.disable();
+      this.#enableIntx();
+    }
+    const listened = this.#intx.enabled;
+    this.#intx.disable();
     this.config.forgetMsi();
     this.#pending = false;
     this.config.disable();
     try {
-      vfioIoctl(this.fd, VFIO_DEVICE_GET_PCI_HOT_RESET_INFO, vfio_pci_hot_reset_info);
+      if (this.needsBusReset) vfioIoctl(this.fd, VFIO_DEVICE_GET_PCI_HOT_RESET_INFO, vfio_pci_hot_reset_info);
+      else ioctlFd(this.fd, VFIO_DEVICE_RESET, null);
     } catch (error) {
       if (!isErrno(error)) throw error;
     }
