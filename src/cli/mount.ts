@@ -1,19 +1,17 @@
 /** `mdevsim mount`: serves a lab in the foreground. */
-import { rmdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { MountError } from '../../mount/mount.js';
 import { Lab } from '../lab/lab.js';
-import { openPidfd } from '../sys/process.js';
-import { watchReadable } from '../sys/watch.js';
 import { lineSink, onTrace, parseCategories } from '../trace/trace.js';
 import { CliError, describe, EXIT_USAGE } from './errors.js';
 import { isLabFileError, labFile } from './lab-file.js';
 import type { LabRequest } from './options.js';
+import { removeEmptyDirectory, whenGone } from './owner.js';
 
 export interface ServeRequest extends LabRequest {
   readonly json: boolean;
   /** Process id: the lab ends with that process, and the directory goes too. */
-  readonly owner?: string;
+  readonly owner?: number;
 }
 
 function startTrace(categories: string | undefined): void {
@@ -22,20 +20,6 @@ function startTrace(categories: string | undefined): void {
     onTrace(lineSink((line) => process.stderr.write(line)), parseCategories(categories));
   } catch (error) {
     throw new CliError(describe(error), EXIT_USAGE);
-  }
-}
-
-/** Calls back when the process ends; at once when there is none. */
-function whenGone(pid: number, callback: () => void): void {
-  try {
-    const pidfd = openPidfd(pid);
-    const watch = watchReadable(pidfd.fd, () => {
-      watch.close();
-      pidfd.close();
-      callback();
-    });
-  } catch {
-    callback();
   }
 }
 
@@ -72,12 +56,11 @@ export async function serve(dir: string, request: ServeRequest): Promise<void> {
   // Whoever reads our output may go: that is no reason to end.
   process.stdout.on('error', () => undefined);
   process.stderr.on('error', () => undefined);
-  if (request.owner !== undefined) whenGone(Number(request.owner), stop);
+  if (request.owner !== undefined) whenGone(request.owner, stop);
   process.stdout.write(`${readyLine(lab, request.json)}\n`);
   const reason = await lab.ended;
-  if (request.owner !== undefined) {
-    try { rmdirSync(lab.dir); } catch { /* Not ours to insist. */ }
-  } else if (reason !== 'unmounted') {
+  if (request.owner !== undefined) removeEmptyDirectory(lab.dir);
+  else if (reason !== 'unmounted') {
     throw new CliError(`the lab at ${lab.dir} ended: ${reason}`);
   }
   // Clients that are still there must not keep the server.

@@ -92,6 +92,7 @@ function parseOneOf<T extends string>(what: string, known: readonly T[]): (text:
 
 export const parsePolicy = parseOneOf('--blocker', POLICIES);
 export const parseKernel = parseOneOf('--kernel', KERNELS);
+export const parseOwner = (text: string): number => parseCount(text, '--for', 1, 2 ** 31 - 1);
 export const parseSlots = (text: string): number => parseCount(text, '--slots', 0, MAX_SLOTS);
 
 /** Options with which a lab is made; shared by `mount` and `run`. */

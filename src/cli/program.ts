@@ -5,7 +5,7 @@ import type { KernelVersion } from '../abi/kernel-profile.js';
 import { CliError, EXIT_USAGE } from './errors.js';
 import { many, value } from './option-value.js';
 import type { DriverRequest, LabRequest, MdevRequest, PolicyName } from './options.js';
-import { KERNELS, parseDriver, parseKernel, parseMdev, parsePolicy, parseSlots, POLICIES } from './options.js';
+import { KERNELS, parseDriver, parseKernel, parseMdev, parseOwner, parsePolicy, parseSlots, POLICIES } from './options.js';
 import { DEFAULT_SLOTS } from './run/slot-numbers.js';
 import { declareVmm } from './vmm-command.js';
 
@@ -67,9 +67,9 @@ export function createProgram(version: string): Command {
     .description('Serve a lab in the foreground; prints "ready <dir>" when it can be used. SIGINT and SIGTERM unmount it.')
     .argument('<dir>', 'an empty directory; the lab has sys/ and dev/ there')
     .option('--json', 'instead of "ready <dir>", one line of JSON with the paths and the devices')
-    .option('--for <pid>', 'end when that process ends, and remove the directory')
+    .option('--for <pid>', 'end when that process ends, and remove the directory', value(parseOwner))
     .addHelpText('after', '\nExample:\n  mdevsim mount /tmp/lab --driver mtty=2 --mdev mtty-1,parent=mtty1 --mdev mtty-2')
-    .action(async (dir: string, options: LabOptions & { json?: boolean; for?: string }) => {
+    .action(async (dir: string, options: LabOptions & { json?: boolean; for?: number }) => {
       const { serve } = await import('./mount.js');
       const owner = options.for === undefined ? {} : { owner: options.for };
       await serve(dir, { ...labRequest(options), json: options.json === true, ...owner });

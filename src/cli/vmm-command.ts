@@ -9,7 +9,7 @@ import { PREPARE_EVENTS } from '../client/vm/vm.js';
 import type { Step } from '../client/migration/steps.js';
 import { STEPS } from '../client/migration/steps.js';
 import { many, value } from './option-value.js';
-import { parseCount, parseSlots } from './options.js';
+import { parseCount, parseOwner, parseSlots } from './options.js';
 import { DEFAULT_SLOTS } from './run/slot-numbers.js';
 import {
   GUEST_LOAD, parseDevice, parseGuestLoad, parsePrepareEvents, parseProtocol, parseQmp, parseRam, parseRfcOrder, parseStep,
@@ -32,6 +32,7 @@ interface Collected {
   break: Step[];
   log?: boolean;
   guestLoad?: GuestLoadOptions | true;
+  for?: number;
 }
 
 export function declareVmm(program: Command): void {
@@ -60,13 +61,16 @@ export function declareVmm(program: Command): void {
       many(parseStep), [])
     .option('--guest-load [pages=N,bytes=N]', 'a guest that writes RAM pages and sends bytes through the first device, so many a second',
       value(parseGuestLoad))
+    .option('--for <pid>', 'end when that process ends, and remove the sockets, and their directories if nothing else is there',
+      value(parseOwner))
     .option('--log', 'say on stderr what happens')
     .addHelpText('after', '\nExample:\n  mdevsim vmm --lab /tmp/lab --device $UUID,id=vf0 --qmp unix:/tmp/a.qmp')
-    .action(async ({ device, stopped, onlyMigratable, notify, break: breaks, log, guestLoad, ...rest }: Collected) => {
+    .action(async ({ device, stopped, onlyMigratable, notify, break: breaks, log, guestLoad, for: owner, ...rest }: Collected) => {
       const { vmm } = await import('./vmm.js');
       await vmm({
         ...rest, ...(guestLoad === undefined ? {} : { guestLoad: guestLoad === true ? GUEST_LOAD : guestLoad }), devices: device,
         stopped: stopped === true, onlyMigratable: onlyMigratable === true, notify: notify === true, breaks, log: log === true,
+        ...(owner === undefined ? {} : { owner }),
       });
     });
 

@@ -27,6 +27,8 @@ export interface VmmRequest {
   readonly breaks: readonly Step[];
   readonly log: boolean;
   readonly guestLoad?: GuestLoadOptions;
+  /** Process id: the VMM ends with that process, and its sockets go too. */
+  readonly owner?: number;
 }
 
 const usage = (message: string): CliError => new CliError(message, EXIT_USAGE);

@@ -3,6 +3,7 @@ import { startVmm } from '../client/main.js';
 import type { VmmOptions } from '../client/main.js';
 import { CliError, describe, EXIT_USAGE } from './errors.js';
 import { LAB_VARIABLE } from './labs.js';
+import { removeSockets, whenGone } from './owner.js';
 import type { VmmRequest } from './vmm-options.js';
 
 /** With --lab: this process becomes `mdevsim vmm` without it, as `mdevsim run` would start it. */
@@ -42,8 +43,11 @@ export async function vmm(request: VmmRequest): Promise<void> {
   } catch (error) {
     throw new CliError(describe(error));
   }
-  const { ended, shutdown } = running;
+  const { ended, shutdown, sockets } = running;
   process.on('SIGINT', shutdown).on('SIGTERM', shutdown).on('SIGHUP', shutdown);
+  if (request.owner !== undefined) whenGone(request.owner, shutdown);
   process.stdout.write(`ready${request.qmp.map((path) => ` unix:${path}`).join('')}\n`);
-  process.exit(await ended);
+  const status = await ended;
+  if (request.owner !== undefined) removeSockets(sockets());
+  process.exit(status);
 }

@@ -6,6 +6,7 @@ import { VERSION } from './commands/query.js';
 import { createCommands } from './commands/index.js';
 import { MainLoop } from './main-loop.js';
 import { bindFailure, parseUri } from './migration/address.js';
+import type { SocketAddress } from './migration/address.js';
 import { Capabilities } from './migration/capabilities.js';
 import { IncomingMigration } from './migration/incoming.js';
 import { OutgoingMigration } from './migration/outgoing.js';
@@ -59,6 +60,8 @@ export interface RunningVmm {
   readonly ended: Promise<number>;
   /** SIGTERM and the like: ends it in order. */
   readonly shutdown: () => void;
+  /** Paths of the sockets that it has made, and may have left. */
+  readonly sockets: () => readonly string[];
 }
 
 /** Starts it. Rejects with an Error (QmpError, VfioError, Node's) of one sentence; then nothing stays open. */
@@ -142,5 +145,9 @@ export async function startVmm(options: VmmOptions): Promise<RunningVmm> {
     event('SHUTDOWN', { guest: false, reason: 'host-signal' });
     finish(0);
   };
-  return { ended, shutdown };
+  const sockets = (): string[] => {
+    const bound = (incoming.info()['socket-address'] ?? []) as unknown as readonly SocketAddress[];
+    return [...options.qmp, ...bound.flatMap((address) => (address.type === 'unix' ? [address.path] : []))];
+  };
+  return { ended, shutdown, sockets };
 }

@@ -1,5 +1,5 @@
 /**
- * Vmm: one `mdevsim vmm` as a child process, for tests.
+ * Vmm: one `mdevsim vmm` as a child process, for tests. It ends with this process at the latest.
  *
  *   const source = await Vmm.start({ lab, devices: [`${uuid},id=vf0`] });
  *   await source.qmp.execute('migrate', { uri: target.uri });
@@ -57,6 +57,7 @@ export class Vmm {
     this.uri = typeof incoming === 'string' && incoming !== 'defer' ? incoming : own;
     const [file = '', ...args] = [
       ...(options.command ?? ownCommand()), 'vmm', '--lab', typeof lab === 'string' ? lab : lab.dir, '--qmp', `unix:${this.socket}`, '--log',
+      '--for', String(process.pid),
       ...(options.devices ?? []).flatMap((device) => ['--device', device]),
       ...(incoming === false ? [] : ['--incoming', incoming === true ? own : incoming]), ...(options.args ?? []),
     ];

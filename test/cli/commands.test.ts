@@ -28,6 +28,8 @@ describe('mdevsim', () => {
     ['a bad --mdev', ['mount', '/tmp', '--mdev', 'mtty-1,uuid=1'], /'1' in --mdev mtty-1,uuid=1 is not a UUID/],
     ['a bad policy', ['mount', '/tmp', '--blocker', 'x'], /--blocker is one of .*observe.*, not 'x'/],
     ['a bad kernel', ['mount', '/tmp', '--kernel', '2.4'], /--kernel is one of 6.12, 7.2/],
+    ['nobody to wait for', ['vmm', '--for', 'x'], /--for must be a number from 1 to 2147483647, not 'x'/],
+    ['a lab for nobody', ['mount', '--for', '0', '/nonexistent'], /--for must be a number from 1/],
     ['bad slots', ['run', '--slots', 'many', '--', 'true'], /--slots must be a number/],
     ['--lab with options of a new lab', ['run', '--lab', '/tmp', '--mdev', 'mtty-1', '--', 'true'], /--mdev is for a new lab/],
     ['a bad trace category', ['mount', '/tmp', '--trace', 'everything'], /unknown trace category 'everything'; there are: all/],

@@ -1,7 +1,11 @@
 /** The library's Vmm, as its user has it. */
 import assert from 'node:assert/strict';
+import { existsSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { describe, it } from 'node:test';
-import { Bench, quickly } from '../client/pair.js';
+import { eventually, MDEVSIM } from '../cli/mdevsim.js';
+import { Bench, quickly, SOURCE } from '../client/pair.js';
+import { Child, ROOT } from '../e2e/child.js';
 
 describe('Vmm', { timeout: 60_000 }, () => {
   it('tells of the migration that was begun last, and of the break that holds it', () => Bench.with({}, async (bench) => {
@@ -23,5 +27,25 @@ describe('Vmm', { timeout: 60_000 }, () => {
     // What it was the target of is none of those that it begins.
     await target.qmp.execute('migrate', { uri: nowhere });
     await assert.rejects(target.migrated(), /^Error: the migration failed/);
+  }));
+
+  it('ends with the process that started it, and leaves nothing', () => Bench.with({}, async (bench) => {
+    const options = { lab: bench.lab.dir, devices: [`${SOURCE},id=vf0`], incoming: true, command: MDEVSIM };
+    const user = new Child('user', [process.execPath, '--import', 'tsx', '--input-type=module', '-e', `
+      import { Vmm } from '${join(ROOT, 'src/index.ts')}';
+      const vmm = await Vmm.start(${JSON.stringify(options)});
+      console.log('started', vmm.process.pid, vmm.socket, '.');
+      setInterval(() => undefined, 1000);
+    `]);
+    try {
+      const [, pid, socket = ''] = (await user.line(30, /^started .* \.$/)).split(' ');
+      assert.ok(existsSync(socket));
+      user.process.kill('SIGKILL');
+      await user.ended;
+      await eventually('the VMM to end', () => !existsSync(`/proc/${pid}`));
+      await eventually('its directory to go', () => !existsSync(dirname(socket)));
+    } finally {
+      user.kill();
+    }
   }));
 });
