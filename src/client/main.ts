@@ -82,7 +82,9 @@ export async function startVmm(options: VmmOptions): Promise<RunningVmm> {
     if (held) event('X_MDEVSIM_BREAK', { step });
   });
   const protocol = createProtocol(options.protocol ?? 'v2', options.rfcOrder);
-  const devices = new VfioDevices(vm, loop, { notify: options.notify, protocol });
+  const devices = new VfioDevices(vm, loop, {
+    notify: options.notify, protocol, loading: () => incoming.state.is('active'),
+  });
   const start = { auto: !options.stopped };
   const context = { vm, loop, steps, capabilities: new Capabilities(), parameters: new Parameters(), protocol };
   const outgoing = new OutgoingMigration(context, onFault);

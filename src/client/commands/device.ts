@@ -103,7 +103,11 @@ export function deviceCommands({ devices, outgoing }: CommandContext): CommandTa
         const device = devices.all.find(({ qomPath }) => qomPath === path);
         if (device === undefined) throw new QmpError(`Device '${text(id)}' not found`, 'DeviceNotFound');
         if (outgoing.state.running) throw new QmpError('device_del not allowed while migrating');
-        devices.unplug(device);
+        try {
+          devices.unplug(device);
+        } catch (error) {
+          throw error instanceof VfioError ? new QmpError(error.message) : error;
+        }
         return {};
       },
     },

@@ -24,6 +24,8 @@ export interface DeviceHostOptions {
   readonly protocol?: MigrationProtocol | undefined;
   /** The driver wants a device back (its REQ interrupt). Default: it is removed, with QEMU's DEVICE_DELETED. */
   readonly onUnplugRequest?: ((device: HostDevice) => void) | undefined;
+  /** A migration comes in. Default: never. */
+  readonly loading?: (() => boolean) | undefined;
 }
 
 const KINDS = { 'vfio-ap': ApDevice, 'vfio-pci': PciDevice } as const;
@@ -49,6 +51,7 @@ export class VfioDevices {
   #complete = false;
   readonly #protocol: MigrationProtocol;
   readonly #logs = new Map<Container, { readonly log: ContainerLog; readonly remove: () => void }>();
+  readonly #unplugging = new Set<HostDevice>();
   #anonymous = 0;
 
   constructor(vm: Vm, loop: MainLoop, options: DeviceHostOptions = {}) {
@@ -90,8 +93,25 @@ export class VfioDevices {
     return device;
   }
 
-  /** Closes the device, and says so as QEMU does. */
+  /**
+   * Closes the device, and says so as QEMU does. While a migration comes in there is no guest to agree to it, and QEMU keeps the
+   * device: it goes when the guest runs. Throws VfioError where that has been asked for already.
+   */
   unplug(device: HostDevice): void {
+    if (!this.#devices.includes(device)) return;
+    if (this.#vm.state !== 'inmigrate' || this.#options.loading?.() !== true) return this.#delete(device);
+    if (this.#unplugging.has(device)) throw new VfioError(`Device ${device.id} is already in the process of unplug`);
+    this.#unplugging.add(device);
+    const stop = this.#vm.handlers.add({
+      change: (running) => {
+        if (!running) return;
+        stop();
+        void this.#loop.run(() => this.#delete(device));
+      },
+    });
+  }
+
+  #delete(device: HostDevice): void {
     if (!this.#devices.includes(device)) return;
     this.remove(device);
     this.#vm.environment.event('DEVICE_DELETED', { ...(device.id === '' ? {} : { device: device.id }), path: device.qomPath });
