@@ -29,6 +29,19 @@ describe('a device of the destination', { timeout: 80_000 }, () => {
     }));
   }
 
+  it('cannot be blocked after a migration until its machine is started', () => Bench.with({}, async (bench) => {
+    const { source, target } = await bench.pair([], ['-S']);
+    await quickly(source);
+    await source.qmp.execute('migrate', { uri: target.uri });
+    await source.migrated();
+    await target.qmp.status(['completed']);
+    await target.qmp.execute('query-status');
+    assert.deepEqual([await running(target), bench.target.migrationState], ['paused', 'RESUMING']);
+    assert.throws(() => bench.target.block(), { code: 'EBUSY' });
+    await target.qmp.execute('cont');
+    bench.target.block();
+  }));
+
   for (const [what, end] of [['it is deleted', 'device_del'], ['the VMM ends', 'quit']] as const) {
     it(`cannot be blocked after a failed migration until ${what}`, () => Bench.with({}, async (bench) => {
       const source = await bench.vmm({ devices: [`${SOURCE},${DEVICE}`] });
