@@ -3,14 +3,15 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { createConnection, createServer } from 'node:net';
-import type { Socket } from 'node:net';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
+import type { QmpClient } from '../../src/client/qmp/client.js';
+import { socketPair } from '../../src/sys/socket.js';
 import { MDEVSIM } from '../cli/mdevsim.js';
 import { Child, ROOT } from '../e2e/child.js';
 import { until, within } from '../e2e/deadline.js';
 import { connectMonitor } from '../e2e/monitor.js';
+import { giveDescriptor } from './descriptors.js';
 import { Bench, quickly, running, SOURCE, TARGET } from './pair.js';
 
 /** README's TypeScript with that word in it, for a lab in another place. */
@@ -35,17 +36,6 @@ async function play(bench: Bench, word: string, meanwhile: (lab: string) => Prom
   } finally {
     child.kill();
   }
-}
-
-/** Both ends of a connection; nobody reads from them here. */
-async function socketPair(path: string): Promise<[Socket, Socket]> {
-  const server = createServer({ pauseOnConnect: true });
-  const accepted = new Promise<Socket>((resolve) => server.once('connection', resolve));
-  await new Promise<void>((resolve) => server.listen(path, resolve));
-  const made = createConnection({ path }).pause();
-  const pair: [Socket, Socket] = [made, await accepted];
-  server.close();
-  return pair;
 }
 
 describe('starting mdevsim vmm', { timeout: 85_000 }, () => {
@@ -93,29 +83,33 @@ describe('starting mdevsim vmm', { timeout: 85_000 }, () => {
     assert.equal(await running(target), 'running');
   }));
 
-  it('fd: takes a socket that it has inherited', () => Bench.with({}, async (bench) => {
-    const pair = await socketPair(join(bench.scratch, 'pair'));
+  it('fd: takes a socket that the destination has inherited, and one that a client has passed to the source', () => Bench.with({},
+    async (bench) => {
+    const [here, there] = socketPair();
     const children: ChildProcess[] = [];
-    const start = async (name: string, uuid: string, socket: Socket, args: readonly string[]) => {
+    const start = (name: string, uuid: string, inherited: number | 'ignore', args: readonly string[]): Promise<QmpClient> => {
       const path = join(bench.scratch, name);
       const argv = [...MDEVSIM, 'vmm', '--lab', bench.lab.dir, '--device', `${uuid},id=vf0`, '--qmp', `unix:${path}`, ...args];
-      const child = spawn(argv[0] ?? '', argv.slice(1), { stdio: ['ignore', 'pipe', 'pipe', socket] });
+      const child = spawn(argv[0] ?? '', argv.slice(1), { stdio: ['ignore', 'pipe', 'pipe', inherited] });
       children.push(child);
       let output = '';
       child.stderr?.on('data', (data: Buffer) => { output += data.toString(); });
-      socket.destroy();
       return connectMonitor(path, { get running() { return child.exitCode === null; }, get output() { return output; } });
     };
     try {
       const [source, target] = await Promise.all([
-        start('source', SOURCE, pair[0], []), start('target', TARGET, pair[1], ['--incoming', 'fd:3']),
+        start('source', SOURCE, 'ignore', []), start('target', TARGET, there.fd, ['--incoming', 'fd:3']),
       ]);
+      there.close();
+      await giveDescriptor(join(bench.scratch, 'source'), 'connection', here.fd);
+      here.close();
       await source.execute('migrate-set-capabilities', { capabilities: [{ capability: 'events', state: true }] });
-      await source.execute('migrate', { uri: 'fd:3' });
+      await source.execute('migrate', { uri: 'fd:connection' });
       const { data } = await source.status(['completed', 'failed']);
       assert.equal(data['status'], 'completed');
       assert.equal((await target.execute('query-status')).status, 'running');
     } finally {
+      for (const fd of [here, there]) fd.close();
       for (const child of children) child.kill('SIGKILL');
     }
   }));

@@ -46,14 +46,35 @@ export class Capabilities {
   }
 }
 
-function check(on: ReadonlySet<Capability>): void {
-  if (on.has('zero-copy-send')) throw new QmpError('Zero copy only available for non-compressed non-TLS multifd migration');
-  if (on.has('postcopy-ram') && on.has('background-snapshot')) {
-    throw new QmpError('Background-snapshot is not compatible with postcopy-ram');
-  }
-  if (on.has('postcopy-preempt') && !on.has('postcopy-ram')) throw new QmpError('Postcopy preempt requires postcopy-ram');
-  if (on.has('switchover-ack') && !on.has('return-path')) {
-    throw new QmpError("Capability 'switchover-ack' requires capability 'return-path'");
-  }
-  if (on.has('dirty-limit')) throw new QmpError("dirty-limit requires KVM with accelerator property 'dirty-ring-size' set");
+interface Conflict {
+  /** All of these are on... */
+  readonly on: readonly Capability[];
+  /** ...and this one is not. */
+  readonly off?: Capability;
+  readonly text: string;
+}
+
+/** In QEMU's order: the first that applies is said. */
+const CONFLICTS: readonly Conflict[] = [
+  { on: ['postcopy-ram', 'x-ignore-shared'], text: 'Postcopy is not compatible with ignore-shared' },
+  { on: ['postcopy-ram', 'multifd'], text: 'Postcopy is not yet compatible with multifd' },
+  ...([
+    'postcopy-ram', 'dirty-bitmaps', 'postcopy-blocktime', 'late-block-activate', 'return-path', 'multifd', 'pause-before-switchover',
+    'auto-converge', 'release-ram', 'rdma-pin-all', 'xbzrle', 'x-colo', 'validate-uuid', 'zero-copy-send',
+  ] as const).map((other) => ({
+    on: ['background-snapshot', other] as const, text: `Background-snapshot is not compatible with ${other}`,
+  })),
+  { on: ['zero-copy-send'], off: 'multifd', text: 'Zero copy only available for non-compressed non-TLS multifd migration' },
+  { on: ['postcopy-preempt'], off: 'postcopy-ram', text: 'Postcopy preempt requires postcopy-ram' },
+  { on: ['multifd', 'xbzrle'], text: 'Multifd is not compatible with xbzrle' },
+  { on: ['switchover-ack'], off: 'return-path', text: "Capability 'switchover-ack' requires capability 'return-path'" },
+  { on: ['dirty-limit', 'auto-converge'], text: 'dirty-limit conflicts with auto-converge either of then available currently' },
+  { on: ['dirty-limit'], text: "dirty-limit requires KVM with accelerator property 'dirty-ring-size' set" },
+  { on: ['mapped-ram', 'xbzrle'], text: 'Mapped-ram migration is incompatible with xbzrle' },
+  { on: ['mapped-ram', 'postcopy-ram'], text: 'Mapped-ram migration is incompatible with postcopy' },
+];
+
+function check(wanted: ReadonlySet<Capability>): void {
+  const found = CONFLICTS.find(({ on, off }) => on.every((one) => wanted.has(one)) && (off === undefined || !wanted.has(off)));
+  if (found !== undefined) throw new QmpError(found.text);
 }
