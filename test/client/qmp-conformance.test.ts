@@ -10,7 +10,7 @@ import { assertSame, differences, story, withBoth, withPairs } from './qmp-both.
 import { BROKEN_SCRIPT, BYTES_SCRIPT } from './qmp-bytes.js';
 import type { Piece } from './qmp-peer.js';
 import {
-  ADDRESS_SCRIPT, COMMAND_SCRIPT, DESCRIPTOR_SCRIPT, GREETING_SCRIPT, OUT_OF_BAND_SCRIPT, PARAMETER_SCRIPT, PROTOCOL_SCRIPT,
+  ADDRESS_SCRIPT, CAPABILITY_SCRIPT, COMMAND_SCRIPT, DESCRIPTOR_SCRIPT, GREETING_SCRIPT, OUT_OF_BAND_SCRIPT, PARAMETER_SCRIPT, PROTOCOL_SCRIPT,
 } from './qmp-script.js';
 
 const skip = whyNoQemu();
@@ -34,6 +34,14 @@ describe('QMP as stock QEMU speaks it', { timeout: 110_000, ...(skip === undefin
   it('negotiates out-of-band commands and takes them alike', () => withBoth(['-machine', 'none'], [], async (both) => {
     for (const peer of [both.ours, both.qemu]) await peer.greeting();
     assert.equal((await differences(both, OUT_OF_BAND_SCRIPT)).join('\n'), '');
+  }));
+
+  it('takes capabilities alike, each with each other one', () => withBoth(['-machine', 'none'], [], async (both) => {
+    for (const peer of [both.ours, both.qemu]) {
+      await peer.greeting();
+      await peer.command('qmp_capabilities');
+    }
+    assert.equal((await differences(both, CAPABILITY_SCRIPT)).join('\n'), '');
   }));
 
   it('takes parameters and addresses alike, to the ends of their ranges', () =>

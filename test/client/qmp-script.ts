@@ -1,4 +1,6 @@
 /** What the conformance test says to both: commands and mistakes, in an order that leaves both in the same state. */
+import { CAPABILITIES } from '../../src/client/migration/capabilities.js';
+
 const command = (execute: string, args?: object): string =>
   `${JSON.stringify({ execute, ...(args === undefined ? {} : { arguments: args }) })}\n`;
 const capability = (...pairs: readonly (readonly [string, boolean])[]): string =>
@@ -174,3 +176,7 @@ export const ADDRESS_SCRIPT: readonly string[] = ['migrate', 'migrate-incoming']
   { uri: 'unix:/x', resume: 1 }, { uri: 'tcp:a:b:c' }, { uri: 'UNIX:/x' }, { uri: 'unix' }, { uri: ':' }, { uri: 'defer' },
   { uri: 'fd:nope' }, { uri: 'x'.repeat(300) }, { uri: 'unix:/nonexistent/x', x: 1 },
 ].map((args) => command(name, args)));
+
+/** Every capability with every other one: on, and off again. */
+export const CAPABILITY_SCRIPT: readonly string[] = CAPABILITIES.flatMap((one, at) => CAPABILITIES.slice(at + 1).flatMap((other) =>
+  [true, false].map((state) => capability([one, state], [other, state]))));
