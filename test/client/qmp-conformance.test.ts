@@ -41,7 +41,9 @@ describe('QMP as stock QEMU speaks it', { timeout: 110_000, ...(skip === undefin
       await peer.greeting();
       await peer.command('qmp_capabilities');
     }
-    assert.equal((await differences(both, CAPABILITY_SCRIPT)).join('\n'), '');
+    // Of QEMU 11 one is gone, and another wants a third.
+    const script = qemuMajor() < 11 ? CAPABILITY_SCRIPT : CAPABILITY_SCRIPT.filter((line) => !/zero-blocks|x-colo/.test(line));
+    assert.equal((await differences(both, script)).join('\n'), '');
   }));
 
   it('takes parameters and addresses alike, to the ends of their ranges', () =>
