@@ -28,6 +28,10 @@ const DIFFERENCES: readonly VersionDifference[] = [
     from: /(?<=limit exceeded"}}),{"error":{"class":"GenericError","desc":"JSON parse error, stray '@'"}}/, to: '',
   },
   { since: 11, why: 'a capability is gone', in: 'ours', from: '{"state":false,"capability":"zero-blocks"},', to: '' },
+  {
+    since: 11, why: 'a conflict is gone', in: 'ours',
+    from: '{"error":{"class":"GenericError","desc":"Postcopy is not yet compatible with multifd"}}', to: '{"return":{}}',
+  },
   { since: 11, why: 'a parameter is new', in: 'qemu', from: /"x-rdma-chunk-size":1048576,/g, to: '' },
   { since: 11, why: 'a parameter is new', in: 'qemu', from: /"cpr-exec-command":\[\],/g, to: '' },
   {
