@@ -28,25 +28,19 @@ const MEASURED = ['read', 'write', 'both', 'socket', 'relay', 'shared'] as const
 /** MB/s of every part, once; `mib` of the device state. */
 export async function measureParts(root: string, mib: number): Promise<Record<Part, number>> {
   const rates = { checksum: checksumRate(mib) } as Record<Part, number>;
-  await withLab(root, undefined, async (run) => {
-    for (const part of MEASURED) rates[part] = await run(part, mib);
-  });
+  for (const part of MEASURED) rates[part] = await measure(root, part, mib);
   // On one CPU nobody waits for anybody: the time is what it costs.
   const cpus = allowedCpus();
-  await withLab(root, String(cpus[0]), async (run) => {
-    const cost = 1 / await run('read', mib) + 1 / await run('write', mib) + 2 / rates.checksum;
-    rates.busy = cpus.length / cost;
-  });
+  const alone = (part: 'read' | 'write'): Promise<number> => measure(root, part, mib, String(cpus[0]));
+  rates.busy = cpus.length / (1 / await alone('read') + 1 / await alone('write') + 2 / rates.checksum);
   return rates;
 }
 
-type Run = (part: Part, mib: number) => Promise<number>;
-
-/** With a lab of two devices, on that CPU. */
-async function withLab(root: string, cpu: string | undefined, body: (run: Run) => Promise<void>): Promise<void> {
+/** MB/s, with a lab of two devices that is as new as that of a migration; both on that CPU. */
+async function measure(root: string, part: Part, mib: number, cpu?: string): Promise<number> {
   const server = await Server.start((dir) => mdevsimCommand(root, dir, '--mdev', `mtty-1,uuid=${SOURCE}`, '--mdev', `mtty-1,uuid=${TARGET}`), cpu);
   try {
-    await body(async (part, mib) => (await runProgram(root, 'state', cpu, [part, String(mib), server.dir, SOURCE])).mbps ?? NaN);
+    return (await runProgram(root, 'state', cpu, [part, String(mib), server.dir, SOURCE])).mbps ?? NaN;
   } finally {
     await server.stop();
   }
