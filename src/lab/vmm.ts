@@ -24,7 +24,7 @@ export interface VmmStartOptions {
   readonly incoming?: boolean | string;
   /** More options: `--break`, `save_setup`. */
   readonly args?: readonly string[];
-  /** How to call mdevsim. Default: this very copy of it. */
+  /** How to call mdevsim, in the pid namespace of this process. Default: this very copy of it. */
   readonly command?: readonly string[];
 }
 
