@@ -104,6 +104,7 @@ export async function startVmm(options: VmmOptions): Promise<RunningVmm> {
   const halt = (): void => {
     loop.stop();
     outgoing.abandon();
+    incoming.close();
     vm.shutdown();
   };
   const close = async (): Promise<void> => {

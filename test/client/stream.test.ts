@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { spawnSync } from 'node:child_process';
-import { lstatSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, lstatSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createConnection, createServer } from 'node:net';
 import type { Server, Socket } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -305,6 +305,7 @@ describe('a migration stream', { timeout: 80_000 }, () => {
       vmm.shutdown();
       await vmm.ended;
     }
+    assert.deepEqual([paths.migration, paths.qmp].filter((path) => existsSync(path)), []);
   });
 
   it('refuses a header of a type or a length that it does not know, and a record that comes twice', () => {

@@ -132,9 +132,9 @@ export function bindFailure(path: string, error: NodeJS.ErrnoException): string 
   return `Failed to bind socket to ${path}: ${missing ? strerror(ERRNO.ENOENT) : errorText(error)}`;
 }
 
-/** Hands the first connection over, and listens no more then. Rejects with an Error of QEMU's text. */
+/** Hands the first connection over, and listens no more then, or when `signal` says so. Rejects with an Error of QEMU's text. */
 export function listen(
-  address: Exclude<MigrationAddress, { type: 'fd' }>, accept: (socket: Fd) => void,
+  address: Exclude<MigrationAddress, { type: 'fd' }>, accept: (socket: Fd) => void, signal: AbortSignal,
 ): Promise<SocketAddress> {
   return new Promise((resolve, reject) => {
     const hopeless = address.type === 'inet' && address.host !== '' ? unresolvable(address) : undefined;
@@ -157,7 +157,7 @@ export function listen(
     });
     const where = address.type === 'unix' ? { path: address.path }
       : { host: address.host === '' ? '0.0.0.0' : address.host, port: portNumber(address.port) ?? 0 };
-    server.listen(where, () => {
+    server.listen({ ...where, signal }, () => {
       const bound = server.address();
       resolve(typeof bound === 'object' && bound !== null ? { port: String(bound.port), host: bound.address, type: 'inet' }
         : { path: bound ?? '', type: 'unix' });

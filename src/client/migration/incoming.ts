@@ -43,6 +43,7 @@ export class IncomingMigration {
   readonly #options: IncomingOptions;
   readonly #lock: BigLock;
   readonly #inherited = new InheritedSockets();
+  readonly #closing = new AbortController();
   #started = false;
   #exitOnError = true;
   #bound: SocketAddress | undefined;
@@ -75,12 +76,17 @@ export class IncomingMigration {
     if (address.type === 'fd') accept(namedSocket(address.name, descriptors, this.#inherited));
     else {
       try {
-        this.#bound = await listen(address, accept);
+        this.#bound = await listen(address, accept, this.#closing.signal);
       } catch (error) {
         throw new QmpError((error as Error).message);
       }
     }
     this.#started = true;
+  }
+
+  /** The process ends: nothing is waited for any more. */
+  close(): void {
+    this.#closing.abort();
   }
 
   /** fill_destination_migration_info() */

@@ -32,6 +32,7 @@ async function send(channel: Channel): Promise<void> {
   await writer.deviceRecord('deviceData', 0, new Uint8Array(1));
   await writer.record('end');
   await answers.ready;
+  answers.committed = true;
   await writer.record('commit');
   await answers.started;
 }
