@@ -4,6 +4,7 @@ import { randomBytes } from 'node:crypto';
 import { describe, it } from 'node:test';
 import { Channel, EndOfStream } from '../../src/client/migration/channel.js';
 import { HEADER_SIZE, MAX_PAYLOAD, PREAMBLE_SIZE, StreamError } from '../../src/client/migration/stream.js';
+import { ReturnPath } from '../../src/client/migration/return-path.js';
 import { StreamReader } from '../../src/client/migration/stream-reader.js';
 import type { StreamRecord } from '../../src/client/migration/stream-reader.js';
 import { StreamWriter } from '../../src/client/migration/stream-writer.js';
@@ -87,6 +88,18 @@ describe('a channel', () => {
       copy.close();
     }
   });
+});
+
+describe('the answers to a stream', () => {
+  for (const [said, taken] of [['no\nMIGRATION completed', 'no'], ['x'.repeat(5000), 'x'.repeat(1024)], ['', '']] as const) {
+    it(`bring a line of text where they refuse, however much they say: ${said.length} bytes`, () => withChannels(
+      async (sender, receiver) => {
+      const answers = new ReturnPath(sender);
+      await new StreamWriter(receiver, () => undefined).record('refused', Buffer.from(said));
+      await assert.rejects(answers.ready, StreamError);
+      assert.equal(answers.refusal, taken);
+    }));
+  }
 });
 
 describe('the records of a stream', { timeout: 80_000 }, () => {
