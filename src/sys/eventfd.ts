@@ -1,9 +1,8 @@
 /** Eventfds: the counters that devices signal and VMMs wait on. Source: fs/eventfd.c. */
 import { ERRNO, Errno } from '../abi/errno.js';
 import { Fd } from './fd.js';
-import { isNonBlocking, pollFd, POLLOUT, readFd, writeFd } from './io.js';
-import { bind, check, lastErrno } from './libc.js';
-import { encodeIovec } from './iovec.js';
+import { isNonBlocking, pollFd, POLLOUT, readFd, readFdNow, writeFd } from './io.js';
+import { bind, check } from './libc.js';
 
 const cEventfd = bind('eventfd', 'int', ['uint', 'int']);
 export const EFD_CLOEXEC = 0o2000000;
@@ -24,28 +23,19 @@ export function createEventfd(initial = 0): Fd {
 export function signalEventfd(fd: number): void {
   if (!isNonBlocking(fd) && (pollFd(fd, POLLOUT, 0) & POLLOUT) === 0) return;
   const result = writeFd(fd, ONE, 8);
-  if (result < 0 && result !== -11) throw Errno.fromNumber(-result, 'eventfd write');
-}
-
-const cPreadv2 = bind('preadv2', 'long', ['int', 'pointer', 'int', 'long', 'int']);
-const RWF_NOWAIT = 8;
-/** Where the file is. */
-const NO_OFFSET = -1;
-
-/** As drainEventfd(), and never waits, whatever others who have the same eventfd make of its flags. Needs Linux 5.8. */
-export function drainSharedEventfd(fd: number): bigint {
-  const data = new BigUint64Array(1);
-  const result = cPreadv2(fd, encodeIovec(new Uint8Array(data.buffer)), 1, NO_OFFSET, RWF_NOWAIT);
-  if (result >= 0) return data[0] ?? 0n;
-  if (lastErrno() === ERRNO.EAGAIN) return 0n;
-  throw Errno.fromNumber(lastErrno(), 'eventfd read');
+  if (result < 0 && result !== -ERRNO.EAGAIN) throw Errno.fromNumber(-result, 'eventfd write');
 }
 
 /** The counter, which becomes 0; 0n when it was 0 (non-blocking eventfds only). */
-export function drainEventfd(fd: number): bigint {
+export const drainEventfd = (fd: number): bigint => drain((data) => readFd(fd, data, data.length));
+
+/** As drainEventfd(), and never waits, whatever others who have the same eventfd make of its flags. Needs Linux 5.8. */
+export const drainSharedEventfd = (fd: number): bigint => drain((data) => readFdNow(fd, data));
+
+function drain(read: (data: Uint8Array) => number): bigint {
   const data = new BigUint64Array(1);
-  const result = readFd(fd, new Uint8Array(data.buffer), 8);
-  if (result === -11) return 0n;
+  const result = read(new Uint8Array(data.buffer));
+  if (result === -ERRNO.EAGAIN) return 0n;
   if (result < 0) throw Errno.fromNumber(-result, 'eventfd read');
   return data[0] ?? 0n;
 }

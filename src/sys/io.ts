@@ -2,12 +2,14 @@
  * Reads and writes on descriptors, as cheap as they get through koffi: a negative return value is -errno, nothing is thrown.
  */
 import { Errno } from '../abi/errno.js';
+import { encodeIovec } from './iovec.js';
 import { addressOf, bind, callAsync, check, lastErrno } from './libc.js';
 
 const cRead = bind('read', 'long', ['int', 'pointer', 'size']);
 const cWrite = bind('write', 'long', ['int', 'pointer', 'size']);
 const cWritev = bind('writev', 'long', ['int', 'pointer', 'int']);
 const cPread = bind('pread', 'long', ['int', 'pointer', 'size', 'long']);
+const cPreadv2 = bind('preadv2', 'long', ['int', 'pointer', 'int', 'long', 'int']);
 const cPwrite = bind('pwrite', 'long', ['int', 'pointer', 'size', 'long']);
 const cOpen = bind('open', 'int', ['string', 'int', 'uint']);
 const cFcntl = bind('fcntl', 'int', ['int', 'int', 'long']);
@@ -15,9 +17,19 @@ const cIoctl = bind('ioctl', 'int', ['int', 'ulong', 'pointer']);
 const cIoctlWord = bind('ioctl', 'int', ['int', 'ulong', 'ulong']);
 const cPoll = bind('poll', 'int', ['pointer', 'ulong', 'int']);
 
+/** Of preadv2(2). */
+const NO_OFFSET = -1;
+const RWF_NOWAIT = 8;
+
 /** Bytes read, or -errno. */
 export function readFd(fd: number, data: Uint8Array, size: number): number {
   const result = cRead(fd, data, size);
+  return result < 0 ? -lastErrno() : result;
+}
+
+/** preadv2(2) where the file is, without a wait whatever its flags are: -EAGAIN then. Bytes read, or -errno. */
+export function readFdNow(fd: number, data: Uint8Array): number {
+  const result = cPreadv2(fd, encodeIovec(data), 1, NO_OFFSET, RWF_NOWAIT);
   return result < 0 ? -lastErrno() : result;
 }
 
