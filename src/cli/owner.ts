@@ -1,8 +1,6 @@
 /** `--for PID`: a server that ends when that process ends, and leaves no directory behind. */
 import { rmdirSync } from 'node:fs';
-import { dirname } from 'node:path';
 import { openPidfd } from '../sys/process.js';
-import { removeSocketFile } from '../sys/socket.js';
 import { watchReadable } from '../sys/watch.js';
 
 /** Calls back when the process ends; at once when there is none. */
@@ -21,12 +19,4 @@ export function whenGone(pid: number, callback: () => void): void {
 
 export function removeEmptyDirectory(dir: string): void {
   try { rmdirSync(dir); } catch { /* Not ours to insist. */ }
-}
-
-/** With their directories, where nothing else is there. */
-export function removeSockets(paths: readonly string[]): void {
-  for (const path of paths) {
-    try { removeSocketFile(path); } catch { /* Nor this. */ }
-    removeEmptyDirectory(dirname(path));
-  }
 }

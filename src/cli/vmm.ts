@@ -1,9 +1,10 @@
 /** `mdevsim vmm`: a VMM that behaves to the driver and to a management client as QEMU does. */
+import { dirname } from 'node:path';
 import { startVmm } from '../client/main.js';
 import type { VmmOptions } from '../client/main.js';
 import { CliError, describe, EXIT_USAGE } from './errors.js';
 import { LAB_VARIABLE } from './labs.js';
-import { removeSockets, whenGone } from './owner.js';
+import { removeEmptyDirectory, whenGone } from './owner.js';
 import type { VmmRequest } from './vmm-options.js';
 
 /** With --lab: this process becomes `mdevsim vmm` without it, as `mdevsim run` would start it. */
@@ -48,6 +49,6 @@ export async function vmm(request: VmmRequest): Promise<void> {
   if (request.owner !== undefined) whenGone(request.owner, shutdown);
   process.stdout.write(`ready${request.qmp.map((path) => ` unix:${path}`).join('')}\n`);
   const status = await ended;
-  if (request.owner !== undefined) removeSockets(sockets());
+  if (request.owner !== undefined) for (const path of sockets()) removeEmptyDirectory(dirname(path));
   process.exit(status);
 }

@@ -60,7 +60,7 @@ export interface RunningVmm {
   readonly ended: Promise<number>;
   /** SIGTERM and the like: ends it in order. */
   readonly shutdown: () => void;
-  /** Paths of the sockets that it has made, and may have left. */
+  /** Paths of the sockets that it has made; the files go when it ends. */
   readonly sockets: () => readonly string[];
 }
 
