@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import { createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { describe, it } from 'node:test';
+import type { Vmm } from '../../src/index.js';
 import { Bench, DEVICE, quickly, running, SOURCE, TARGET } from './pair.js';
 
 /** A port that nobody has. */
@@ -16,11 +17,27 @@ async function freePort(): Promise<number> {
   return port;
 }
 
+/** What can pass the token, and what can't. */
+type Family = 'unix' | 'tcp';
+const uriFor = async (bench: Bench, family: Family): Promise<string> =>
+  (family === 'unix' ? `unix:${bench.scratch}/handover` : `tcp:127.0.0.1:${await freePort()}`);
+
+/** A migration whose source has sent `commit` and waits for the answer; the destination has it, and is held before it acts on it. */
+async function handedOver(bench: Bench, family: Family): Promise<{ readonly source: Vmm; readonly target: Vmm }> {
+  const uri = await uriFor(bench, family);
+  const target = await bench.vmm({ devices: [`${TARGET},${DEVICE}`], args: ['--incoming', uri, '--break', 'load_vm_start'] });
+  const source = await bench.vmm({ devices: [`${SOURCE},${DEVICE}`] });
+  await quickly(source);
+  await source.qmp.execute('migrate', { uri });
+  await target.held('load_vm_start');
+  return { source, target };
+}
+
 describe('the handover of a migration', { timeout: 60_000 }, () => {
-  for (const family of ['unix', 'tcp']) {
+  for (const family of ['unix', 'tcp'] as const) {
     it(`leaves the machine running here where the destination has died before \`commit\` (${family})`, () => Bench.with({},
       async (bench) => {
-      const uri = family === 'unix' ? `unix:${bench.scratch}/handover` : `tcp:127.0.0.1:${await freePort()}`;
+      const uri = await uriFor(bench, family);
       const target = await bench.vmm({ devices: [`${TARGET},${DEVICE}`], args: ['--incoming', uri] });
       const source = await bench.vmm({ devices: [`${SOURCE},${DEVICE}`], args: ['--break', 'commit'] });
       await quickly(source);
@@ -39,10 +56,7 @@ describe('the handover of a migration', { timeout: 60_000 }, () => {
 
   it('takes it back where the destination has died after `commit` and before it has acted on it', () => Bench.with({},
     async (bench) => {
-    const { source, target } = await bench.pair([], ['--break', 'load_vm_start']);
-    await quickly(source);
-    await source.qmp.execute('migrate', { uri: target.uri });
-    await target.held('load_vm_start');
+    const { source, target } = await handedOver(bench, 'unix');
     await target.kill();
     await source.qmp.event(({ event }) => event === 'RESUME', { what: 'the machine runs again' });
     const { status, 'error-desc': why } = await source.qmp.execute('query-migrate');
@@ -53,12 +67,7 @@ describe('the handover of a migration', { timeout: 60_000 }, () => {
 
   it('leaves it stopped here in that case where the connection could not pass the token: `cont` decides', () => Bench.with({},
     async (bench) => {
-    const uri = `tcp:127.0.0.1:${await freePort()}`;
-    const target = await bench.vmm({ devices: [`${TARGET},${DEVICE}`], args: ['--incoming', uri, '--break', 'load_vm_start'] });
-    const source = await bench.vmm({ devices: [`${SOURCE},${DEVICE}`] });
-    await quickly(source);
-    await source.qmp.execute('migrate', { uri });
-    await target.held('load_vm_start');
+    const { source, target } = await handedOver(bench, 'tcp');
     await target.kill();
     await source.qmp.status(['failed']);
     assert.match((await source.qmp.execute('query-migrate'))['error-desc'] ?? '', /may run on the destination/);
@@ -69,10 +78,7 @@ describe('the handover of a migration', { timeout: 60_000 }, () => {
 
   it('is taken back by a cancel where the destination has got `commit` and hangs; it does not start any more', () => Bench.with({},
     async (bench) => {
-    const { source, target } = await bench.pair([], ['--break', 'load_vm_start']);
-    await quickly(source);
-    await source.qmp.execute('migrate', { uri: target.uri });
-    await target.held('load_vm_start');
+    const { source, target } = await handedOver(bench, 'unix');
     await source.qmp.execute('migrate_cancel');
     await source.qmp.status(['cancelled']);
     assert.equal(await running(source), 'running');
@@ -83,12 +89,7 @@ describe('the handover of a migration', { timeout: 60_000 }, () => {
   }));
 
   it('is left stopped by such a cancel where there is no token', () => Bench.with({}, async (bench) => {
-    const uri = `tcp:127.0.0.1:${await freePort()}`;
-    const target = await bench.vmm({ devices: [`${TARGET},${DEVICE}`], args: ['--incoming', uri, '--break', 'load_vm_start'] });
-    const source = await bench.vmm({ devices: [`${SOURCE},${DEVICE}`] });
-    await quickly(source);
-    await source.qmp.execute('migrate', { uri });
-    await target.held('load_vm_start');
+    const { source, target } = await handedOver(bench, 'tcp');
     await source.qmp.execute('migrate_cancel');
     await source.qmp.status(['failed']);
     assert.equal(await running(source), 'paused');
@@ -98,10 +99,7 @@ describe('the handover of a migration', { timeout: 60_000 }, () => {
   }));
 
   it('stays with the destination where the source is told to quit after `commit`', () => Bench.with({}, async (bench) => {
-    const { source, target } = await bench.pair([], ['--break', 'load_vm_start']);
-    await quickly(source);
-    await source.qmp.execute('migrate', { uri: target.uri });
-    await target.held('load_vm_start');
+    const { source, target } = await handedOver(bench, 'unix');
     assert.equal(await source.end(), 0);
     await target.qmp.execute('x-mdevsim-continue', {});
     await target.qmp.status(['completed']);
