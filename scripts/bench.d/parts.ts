@@ -6,7 +6,7 @@ import { StreamChecksum } from '../../src/client/migration/stream.js';
 import { runProgram } from './compare.js';
 import { SOURCE, TARGET } from './machines.js';
 import { allowedCpus } from './places.js';
-import { mdevsimCommand, Server } from './servers.js';
+import { mdevsimCommand, Server, serverKinds } from './servers.js';
 
 const MIB = 1 << 20;
 
@@ -19,32 +19,33 @@ export const PARTS = {
   both: 'read from one and written to another at the same time: the lab alone',
   relay: 'read, through a UNIX socket, written: two C programs, no checksum',
   shared: 'read, through shared memory, written: two C programs, no checksum',
-  busy: 'read, checksum, checksum, written: if all CPUs did nothing else',
+  bare: 'read, through shared memory, written: two C programs, no checksum, no lab',
 } as const;
 export type Part = keyof typeof PARTS;
 /** Done by the C program, with client and server where the scheduler puts them. */
-const MEASURED = ['read', 'write', 'both', 'socket', 'relay', 'shared'] as const;
+const MEASURED = ['read', 'write', 'both', 'socket', 'relay', 'shared', 'bare'] as const;
 
 /** MB/s of every part, once; `mib` of the device state. */
 export async function measureParts(root: string, mib: number): Promise<Record<Part, number>> {
   const rates = { checksum: checksumRate(mib) } as Record<Part, number>;
   for (const part of MEASURED) rates[part] = await measure(root, part, mib);
-  // On one CPU nobody waits for anybody: the time is what it costs.
-  const cpus = allowedCpus();
-  const alone = (part: 'read' | 'write'): Promise<number> => measure(root, part, mib, String(cpus[0]));
-  rates.busy = cpus.length / (1 / await alone('read') + 1 / await alone('write') + 2 / rates.checksum);
   return rates;
 }
 
-/** MB/s, with a lab of two devices that is as new as that of a migration; both on that CPU. */
-async function measure(root: string, part: Part, mib: number, cpu?: string): Promise<number> {
-  const server = await Server.start((dir) => mdevsimCommand(root, dir, '--mdev', `mtty-1,uuid=${SOURCE}`, '--mdev', `mtty-1,uuid=${TARGET}`), cpu);
+/** MB/s, with a server that is as new as the lab of a migration. */
+async function measure(root: string, part: typeof MEASURED[number], mib: number): Promise<number> {
+  const server = await Server.start((dir) => (part === 'bare' ? threadedServer(root, dir) : labOfTwo(root, dir)));
   try {
-    return (await runProgram(root, 'state', cpu, [part, String(mib), server.dir, SOURCE])).mbps ?? NaN;
+    return (await runProgram(root, 'state', undefined, [part, String(mib), server.dir, SOURCE])).mbps ?? NaN;
   } finally {
     await server.stop();
   }
 }
+
+const labOfTwo = (root: string, dir: string): string[] => mdevsimCommand(root, dir, '--mdev', `mtty-1,uuid=${SOURCE}`, '--mdev', `mtty-1,uuid=${TARGET}`);
+
+/** The C server, with a thread for each CPU. */
+const threadedServer = (root: string, dir: string): string[] => [...serverKinds(root).c.command(dir), String(allowedCpus().length)];
 
 /** As the sender and the receiver of a stream each do it once. */
 function checksumRate(mib: number): number {

@@ -1,12 +1,13 @@
 /*
- * The C side of the comparison: a minimal server on libfuse 3's low-level API, one thread, with the files that the benchmark
- * needs. Same open flags as mdevsim: direct_io, noflush.
+ * The C side of the comparison: a minimal server on libfuse 3's low-level API, of one thread unless told otherwise, with the files
+ * that the benchmark needs. Same open flags as mdevsim: direct_io, noflush.
  *
  *   attr    an attribute with a value of 0 or 1; a change is written to the eventfd
  *   device  ioctl: VFIO_DEVICE_FEATURE with MIG_DEVICE_STATE GET through the caller's memory, and BENCH_EVENTFD
  *   stream  bytes without end, in reads of up to 1 MiB
+ *   sink    takes whatever is written
  *
- * Usage: server DIR. Prints "ready" when the kernel has said hello.
+ * Usage: server DIR [THREADS]. Prints "ready" when the kernel has said hello.
  */
 #define _GNU_SOURCE
 #define FUSE_USE_VERSION 312
@@ -26,8 +27,8 @@
 #define LONG_TIME 3600.0
 #define STREAM_CHUNK (1 << 20)
 
-enum { ROOT = FUSE_ROOT_ID, ATTR, DEVICE, STREAM, END };
-static const char *const names[END] = { [ATTR] = "attr", [DEVICE] = "device", [STREAM] = "stream" };
+enum { ROOT = FUSE_ROOT_ID, ATTR, DEVICE, STREAM, SINK, END };
+static const char *const names[END] = { [ATTR] = "attr", [DEVICE] = "device", [STREAM] = "stream", [SINK] = "sink" };
 static char value = '0';
 static int eventfd_copy = -1;
 static char chunk[STREAM_CHUNK];
@@ -100,6 +101,10 @@ static void write_file(fuse_req_t req, fuse_ino_t ino, const char *data, size_t 
 {
 	(void)off;
 	(void)fi;
+	if (ino == SINK) {
+		fuse_reply_write(req, size);
+		return;
+	}
 	if (ino != ATTR || size == 0 || (data[0] != '0' && data[0] != '1')) {
 		fuse_reply_err(req, EINVAL);
 		return;
@@ -178,10 +183,24 @@ static const struct fuse_lowlevel_ops ops = {
 	.write = write_file, .ioctl = ioctl_file,
 };
 
+static void serve(struct fuse_session *se, int threads)
+{
+	if (threads == 1) {
+		fuse_session_loop(se);
+		return;
+	}
+	struct fuse_loop_config *config = fuse_loop_cfg_create();
+	fuse_loop_cfg_set_max_threads(config, threads);
+	fuse_loop_cfg_set_idle_threads(config, threads);
+	fuse_session_loop_mt(se, config);
+	fuse_loop_cfg_destroy(config);
+}
+
 int main(int argc, char **argv)
 {
-	if (argc != 2) {
-		fprintf(stderr, "usage: %s DIR\n", argv[0]);
+	int threads = argc == 3 ? atoi(argv[2]) : 1;
+	if (argc < 2 || argc > 3 || threads < 1) {
+		fprintf(stderr, "usage: %s DIR [THREADS]\n", argv[0]);
 		return 2;
 	}
 	memset(chunk, 0x5a, sizeof chunk);
@@ -190,7 +209,7 @@ int main(int argc, char **argv)
 	struct fuse_session *se = fuse_session_new(&args, &ops, sizeof ops, NULL);
 	if (!se || fuse_set_signal_handlers(se) || fuse_session_mount(se, argv[1]))
 		return 1;
-	fuse_session_loop(se);
+	serve(se, threads);
 	fuse_session_unmount(se);
 	fuse_remove_signal_handlers(se);
 	fuse_session_destroy(se);

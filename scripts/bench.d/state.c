@@ -9,6 +9,7 @@
  *   socket  through a UNIX socket, from one process to another
  *   relay   two processes, as two VMMs: one reads from vfio0 and writes to a UNIX socket, one reads from there and writes to vfio1
  *   shared  the same through memory that both have: the bytes are where the lab puts them and where it takes them from
+ *   bare    as shared, with no lab: LAB is the directory of the C server (server.c), whose files `stream` and `sink` take its place
  * All in pieces of up to 1 MiB.
  */
 #define _GNU_SOURCE
@@ -164,7 +165,8 @@ static void both(int count)
 
 /* How bytes get from one process to the other. */
 struct way {
-	int from_lab;
+	/* Where they come from and go to. */
+	enum { NOWHERE, LAB, SERVER } ends;
 	/* BUFFERS pieces that both have, used in turn; NULL: through the socket. The socket brings their sizes, and takes them back. */
 	char *buffers;
 };
@@ -183,11 +185,22 @@ static void read_all(int fd, void *data, size_t size)
 			fail("the other process");
 }
 
-/* Everything, into a device in RESUMING or nowhere; says so before and after. */
+static int open_server_file(const char *name, int flags)
+{
+	char path[PATH];
+	snprintf(path, sizeof path, "%s/%s", lab, name);
+	return open_or_fail(path, flags);
+}
+
+/* Everything, into a device in RESUMING, the server's sink or nowhere; says so before and after. */
 static void receive(const struct way *way, int end)
 {
 	char *own = buffer_of(MIB), word = 0;
-	int data_fd = -1, device = way->from_lab ? open_in_state(1, VFIO_DEVICE_STATE_RESUMING, &data_fd) : -1;
+	int data_fd = -1, device = -1;
+	if (way->ends == LAB)
+		device = open_in_state(1, VFIO_DEVICE_STATE_RESUMING, &data_fd);
+	else if (way->ends == SERVER)
+		data_fd = open_server_file("sink", O_WRONLY);
 	write_all(end, &word, 1);
 	for (unsigned n = 0, got;; n++) {
 		char *buffer = piece(way, own, n);
@@ -197,20 +210,20 @@ static void receive(const struct way *way, int end)
 			got = read_some(end, buffer);
 		if (got == 0)
 			break;
-		if (way->from_lab)
+		if (way->ends != NOWHERE)
 			write_all(data_fd, buffer, got);
 		if (way->buffers)
 			write_all(end, &word, 1);
 	}
 	/* Complete, or this fails. */
-	if (way->from_lab)
+	if (way->ends == LAB)
 		migration_state(device, VFIO_DEVICE_FEATURE_SET, VFIO_DEVICE_STATE_STOP);
 	write_all(end, &word, 1);
 }
 
 static void pass(int count, const struct way *way)
 {
-	int pair[2], status, data_fd = -1;
+	int pair[2], status, data_fd = -1, device = -1;
 	if (socketpair(AF_UNIX, SOCK_STREAM, 0, pair) < 0)
 		fail("socketpair");
 	pid_t child = fork_or_fail();
@@ -221,7 +234,10 @@ static void pass(int count, const struct way *way)
 		_exit(0);
 	}
 	char *own = buffer_of(MIB), word;
-	int device = way->from_lab ? open_source(count, &data_fd) : -1;
+	if (way->ends == LAB)
+		device = open_source(count, &data_fd);
+	else if (way->ends == SERVER)
+		data_fd = open_server_file("stream", O_RDONLY);
 	read_all(end, &word, 1);
 	long long bytes = 0;
 	double start = now();
@@ -229,10 +245,11 @@ static void pass(int count, const struct way *way)
 		char *buffer = piece(way, own, n);
 		if (way->buffers && n >= BUFFERS)
 			read_all(end, &word, 1);
-		if (way->from_lab)
-			size = read_some(data_fd, buffer);
-		else if (bytes >= (long long)count * MIB)
+		/* Only a device's state has an end of its own. */
+		if (way->ends != LAB && bytes >= (long long)count * MIB)
 			size = 0;
+		else if (way->ends != NOWHERE)
+			size = read_some(data_fd, buffer);
 		if (way->buffers)
 			write_all(end, (char *)&size, sizeof size);
 		else
@@ -260,7 +277,7 @@ int main(int argc, char **argv)
 {
 	int count = argc > 2 ? atoi(argv[2]) : 0;
 	if (argc != 5 || count < 3) {
-		fprintf(stderr, "usage: %s read|write|both|socket|relay|shared COUNT LAB UUID\n", argv[0]);
+		fprintf(stderr, "usage: %s read|write|both|socket|relay|shared|bare COUNT LAB UUID\n", argv[0]);
 		return 2;
 	}
 	lab = argv[3];
@@ -272,11 +289,13 @@ int main(int argc, char **argv)
 	} else if (!strcmp(argv[1], "both")) {
 		both(count);
 	} else if (!strcmp(argv[1], "socket")) {
-		pass(count, &(struct way){ 0, NULL });
+		pass(count, &(struct way){ NOWHERE, NULL });
 	} else if (!strcmp(argv[1], "relay")) {
-		pass(count, &(struct way){ 1, NULL });
+		pass(count, &(struct way){ LAB, NULL });
 	} else if (!strcmp(argv[1], "shared")) {
-		pass(count, &(struct way){ 1, shared_buffers() });
+		pass(count, &(struct way){ LAB, shared_buffers() });
+	} else if (!strcmp(argv[1], "bare")) {
+		pass(count, &(struct way){ SERVER, shared_buffers() });
 	} else {
 		fprintf(stderr, "state: no work %s\n", argv[1]);
 		return 2;
