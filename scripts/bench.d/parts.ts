@@ -19,11 +19,11 @@ export const PARTS = {
   both: 'read from one and written to another at the same time: the lab alone',
   relay: 'read, through a UNIX socket, written: two C programs, no checksum',
   shared: 'read, through shared memory, written: two C programs, no checksum',
-  bare: 'read, through shared memory, written: two C programs, no checksum, no lab',
+  checked: 'read, through shared memory, written: two C programs, cheap checksums, no lab',
 } as const;
 export type Part = keyof typeof PARTS;
 /** Done by the C program, with client and server where the scheduler puts them. */
-const MEASURED = ['read', 'write', 'both', 'socket', 'relay', 'shared', 'bare'] as const;
+const MEASURED = ['read', 'write', 'both', 'socket', 'relay', 'shared', 'checked'] as const;
 
 /** MB/s of every part, once; `mib` of the device state. */
 export async function measureParts(root: string, mib: number): Promise<Record<Part, number>> {
@@ -34,7 +34,7 @@ export async function measureParts(root: string, mib: number): Promise<Record<Pa
 
 /** MB/s, with a server that is as new as the lab of a migration. */
 async function measure(root: string, part: typeof MEASURED[number], mib: number): Promise<number> {
-  const server = await Server.start((dir) => (part === 'bare' ? threadedServer(root, dir) : labOfTwo(root, dir)));
+  const server = await Server.start((dir) => (part === 'checked' ? threadedServer(root, dir) : labOfTwo(root, dir)));
   try {
     return (await runProgram(root, 'state', undefined, [part, String(mib), server.dir, SOURCE])).mbps ?? NaN;
   } finally {

@@ -5,7 +5,7 @@
  *   attr    an attribute with a value of 0 or 1; a change is written to the eventfd
  *   device  ioctl: VFIO_DEVICE_FEATURE with MIG_DEVICE_STATE GET through the caller's memory, and BENCH_EVENTFD
  *   stream  bytes without end, in reads of up to 1 MiB
- *   sink    takes whatever is written
+ *   sink    takes what the stream gives, and compares it: EINVAL for anything else
  *
  * Usage: server DIR [THREADS]. Prints "ready" when the kernel has said hello.
  */
@@ -102,7 +102,10 @@ static void write_file(fuse_req_t req, fuse_ino_t ino, const char *data, size_t 
 	(void)off;
 	(void)fi;
 	if (ino == SINK) {
-		fuse_reply_write(req, size);
+		if (size > sizeof chunk || memcmp(data, chunk, size) != 0)
+			fuse_reply_err(req, EINVAL);
+		else
+			fuse_reply_write(req, size);
 		return;
 	}
 	if (ino != ATTR || size == 0 || (data[0] != '0' && data[0] != '1')) {

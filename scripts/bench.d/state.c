@@ -9,7 +9,8 @@
  *   socket  through a UNIX socket, from one process to another
  *   relay   two processes, as two VMMs: one reads from vfio0 and writes to a UNIX socket, one reads from there and writes to vfio1
  *   shared  the same through memory that both have: the bytes are where the lab puts them and where it takes them from
- *   bare    as shared, with no lab: LAB is the directory of the C server (server.c), whose files `stream` and `sink` take its place
+ *   checked as shared, with a checksum at either end and no lab: LAB is the directory of the C server (server.c), whose files
+ *           `stream` and `sink` take its place
  * All in pieces of up to 1 MiB.
  */
 #define _GNU_SOURCE
@@ -169,6 +170,14 @@ struct way {
 	enum { NOWHERE, LAB, SERVER } ends;
 	/* BUFFERS pieces that both have, used in turn; NULL: through the socket. The socket brings their sizes, and takes them back. */
 	char *buffers;
+	/* Both make a checksum of each of these. */
+	int checksums;
+};
+
+/* Of a piece in memory that both have. */
+struct note {
+	unsigned size;
+	unsigned long long checksum;
 };
 #define BUFFERS 4
 
@@ -183,6 +192,27 @@ static void read_all(int fd, void *data, size_t size)
 	for (size_t done = 0, got; done < size; done += got)
 		if ((got = read(fd, (char *)data + done, size - done)) == 0 || got == (size_t)-1)
 			fail("the other process");
+}
+
+/* Lanes of a checksum. */
+typedef unsigned long long lanes __attribute__((vector_size(16)));
+
+/*
+ * Two sums over 64-bit words, one of the words and one of the sums: little more than reading the memory, and less than any checksum that
+ * is in use. `data` and `size` are multiples of a cache line.
+ */
+static unsigned long long checksum_of(const char *data, size_t size)
+{
+	lanes a[4] = { 0 }, b[4] = { 0 };
+	const lanes *at = (const lanes *)data, *end = (const lanes *)(data + size);
+	for (; at < end; at += 4) {
+		b[0] += a[0] += at[0];
+		b[1] += a[1] += at[1];
+		b[2] += a[2] += at[2];
+		b[3] += a[3] += at[3];
+	}
+	lanes all = (a[0] ^ b[1]) + (a[1] ^ b[2]) + (a[2] ^ b[3]) + (a[3] ^ b[0]);
+	return all[0] ^ all[1];
 }
 
 static int open_server_file(const char *name, int flags)
@@ -202,14 +232,16 @@ static void receive(const struct way *way, int end)
 	else if (way->ends == SERVER)
 		data_fd = open_server_file("sink", O_WRONLY);
 	write_all(end, &word, 1);
-	for (unsigned n = 0, got;; n++) {
+	for (unsigned n = 0;; n++) {
 		char *buffer = piece(way, own, n);
+		struct note note;
 		if (way->buffers)
-			read_all(end, &got, sizeof got);
-		else
-			got = read_some(end, buffer);
+			read_all(end, &note, sizeof note);
+		size_t got = way->buffers ? note.size : read_some(end, buffer);
 		if (got == 0)
 			break;
+		if (way->checksums && checksum_of(buffer, got) != note.checksum)
+			fail("checksum");
 		if (way->ends != NOWHERE)
 			write_all(data_fd, buffer, got);
 		if (way->buffers)
@@ -241,7 +273,8 @@ static void pass(int count, const struct way *way)
 	read_all(end, &word, 1);
 	long long bytes = 0;
 	double start = now();
-	for (unsigned n = 0, size = MIB; size > 0; n++, bytes += size) {
+	size_t size = MIB;
+	for (unsigned n = 0; size > 0; n++, bytes += size) {
 		char *buffer = piece(way, own, n);
 		if (way->buffers && n >= BUFFERS)
 			read_all(end, &word, 1);
@@ -250,8 +283,9 @@ static void pass(int count, const struct way *way)
 			size = 0;
 		else if (way->ends != NOWHERE)
 			size = read_some(data_fd, buffer);
+		struct note note = { size, way->checksums ? checksum_of(buffer, size) : 0 };
 		if (way->buffers)
-			write_all(end, (char *)&size, sizeof size);
+			write_all(end, (char *)&note, sizeof note);
 		else
 			write_all(end, buffer, size);
 	}
@@ -277,7 +311,7 @@ int main(int argc, char **argv)
 {
 	int count = argc > 2 ? atoi(argv[2]) : 0;
 	if (argc != 5 || count < 3) {
-		fprintf(stderr, "usage: %s read|write|both|socket|relay|shared|bare COUNT LAB UUID\n", argv[0]);
+		fprintf(stderr, "usage: %s read|write|both|socket|relay|shared|checked COUNT LAB UUID\n", argv[0]);
 		return 2;
 	}
 	lab = argv[3];
@@ -289,13 +323,13 @@ int main(int argc, char **argv)
 	} else if (!strcmp(argv[1], "both")) {
 		both(count);
 	} else if (!strcmp(argv[1], "socket")) {
-		pass(count, &(struct way){ NOWHERE, NULL });
+		pass(count, &(struct way){ .ends = NOWHERE });
 	} else if (!strcmp(argv[1], "relay")) {
-		pass(count, &(struct way){ LAB, NULL });
+		pass(count, &(struct way){ .ends = LAB });
 	} else if (!strcmp(argv[1], "shared")) {
-		pass(count, &(struct way){ LAB, shared_buffers() });
-	} else if (!strcmp(argv[1], "bare")) {
-		pass(count, &(struct way){ SERVER, shared_buffers() });
+		pass(count, &(struct way){ .ends = LAB, .buffers = shared_buffers() });
+	} else if (!strcmp(argv[1], "checked")) {
+		pass(count, &(struct way){ .ends = SERVER, .buffers = shared_buffers(), .checksums = 1 });
 	} else {
 		fprintf(stderr, "state: no work %s\n", argv[1]);
 		return 2;
