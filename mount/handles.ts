@@ -1,29 +1,58 @@
 /**
  * Open files and directories, by the handle (fh) that the kernel sends back with each request on them.
- *
- * A file is released once, after RELEASE came and every operation that runs on it has ended.
  */
 import type { DirReader } from '../src/kernfs/readdir.js';
 import type { OpenFile } from '../src/kernfs/file.js';
 import type { Node } from '../src/kernfs/node.js';
 import { logError } from '../src/trace/trace.js';
 
-export class Handle {
+/** Who keeps a file open. The file is released once: after close(), when every operation that was begun on it has ended. */
+export class Holder {
+  readonly file: OpenFile;
+  #running = 0;
+  #closed = false;
+
+  constructor(file: OpenFile) {
+    this.file = file;
+  }
+
+  get closed(): boolean {
+    return this.#closed;
+  }
+
+  /** An asynchronous operation begins. */
+  begin(): void {
+    this.#running++;
+  }
+
+  end(): void {
+    this.#running--;
+    this.#releaseUnused();
+  }
+
+  /** Once. */
+  close(): void {
+    this.#closed = true;
+    this.#releaseUnused();
+  }
+
+  #releaseUnused(): void {
+    if (this.#closed && this.#running === 0) releaseFile(this.file);
+  }
+}
+
+export class Handle extends Holder {
   readonly fh: number;
   readonly node: Node;
-  readonly file: OpenFile;
   /** Flags of open(2). */
   readonly flags: number;
-  /** Asynchronous operations that have not ended. */
-  running = 0;
-  released = false;
   /** The file that has a wake-up registered which it has not called yet (a slot's file may change). */
   pollArmed: OpenFile | undefined = undefined;
 
   constructor(fh: number, node: Node, file: OpenFile, flags: number) {
+    super(file);
     this.fh = fh;
     this.node = node;
-    this.file = file;
     this.flags = flags;
   }
 }
@@ -82,15 +111,8 @@ export class Handles {
     const handle = this.#files.get(fh);
     if (handle === undefined) return undefined;
     this.#files.delete(fh);
-    handle.released = true;
-    if (handle.running === 0) releaseFile(handle.file);
+    handle.close();
     return handle;
-  }
-
-  /** An asynchronous operation ended. */
-  ended(handle: Handle): void {
-    handle.running--;
-    if (handle.released && handle.running === 0) releaseFile(handle.file);
   }
 
   /** The session is over: every file is released. */

@@ -152,7 +152,7 @@ export function poll(session: Session, request: Request): void {
     if (wanted) handle.pollArmed = file;
     revents = file.poll(request, wanted ? (): void => {
       if (handle.pollArmed === file) handle.pollArmed = undefined;
-      if (!handle.released) session.notices.wake(kh);
+      if (!handle.closed) session.notices.wake(kh);
     } : undefined);
   }
   session.replies.words[POLL_OUT.revents] = revents;

@@ -33,11 +33,9 @@ export function lookup(session: Session, request: Request): void {
 
 export function forget(session: Session, request: Request): void {
   session.inodes.forget(request.nodeid, session.message.u64(FORGET.nlookup));
-  request.finished = true;
 }
 
-export function batchForget(session: Session, request: Request): void {
-  request.finished = true;
+export function batchForget(session: Session): void {
   const { message, inodes } = session;
   const step = fuse_forget_one.size / WORD;
   let at = (IN_BODY + fuse_batch_forget_in.size) / WORD;

@@ -48,8 +48,7 @@ export function init(session: Session, request: Request): void {
   session.initialized();
 }
 
-export function interrupt(session: Session, request: Request): void {
-  request.finished = true;
+export function interrupt(session: Session): void {
   const unique = session.message.u64(INTERRUPT.unique);
   if (tracing('fuse')) trace('fuse.interrupt', { unique: BigInt(unique) });
   session.interrupt(unique);

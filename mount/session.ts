@@ -94,12 +94,13 @@ export class Session implements Clients {
     message.length = length;
     const request = new Request(message, this);
     const operation = OPERATION_BY_OPCODE[request.opcode];
+    request.finished = operation?.noReply === true;
     if (tracing('fuse')) {
       const opcode = operation?.name ?? String(request.opcode);
       trace('fuse.request', { opcode, unique: BigInt(request.unique), nodeid: BigInt(request.nodeid), tid: request.tid });
     }
     if (operation === undefined || length !== message.u32(HEADER.len)) {
-      this.replies.error(request, operation === undefined ? ERRNO.ENOSYS : ERRNO.EIO);
+      if (!request.finished) this.replies.error(request, operation === undefined ? ERRNO.ENOSYS : ERRNO.EIO);
       return;
     }
     let running: void | Promise<void>;
@@ -198,11 +199,13 @@ export class Session implements Clients {
 
   #wait(request: Request, running: Promise<void>): void {
     const { handle } = request;
+    // What is bound to a slot may go before the slot does, and the slot before what was bound to it.
+    const holders = [handle, handle?.file instanceof SlotFile ? handle.file.binding : undefined].filter((holder) => holder !== undefined);
     this.#pending.set(request.unique, request);
-    if (handle !== undefined) handle.running++;
+    for (const holder of holders) holder.begin();
     const finish = (): void => {
       this.#pending.delete(request.unique);
-      if (handle !== undefined) this.handles.ended(handle);
+      for (const holder of holders) holder.end();
     };
     running.then(() => {
       if (!request.finished) this.#unanswered(request);

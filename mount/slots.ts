@@ -12,14 +12,19 @@ import type { FileRequest, OpenFile } from '../src/kernfs/file.js';
 import type { Node } from '../src/kernfs/node.js';
 import { trace } from '../src/trace/trace.js';
 import type { ClientFds } from './client-fds.js';
-import { releaseFile } from './handles.js';
+import { Holder } from './handles.js';
 
 export const SLOTS_DIR = '.slots';
 const NAME = /^([1-9][0-9]{0,6})-[0-9A-Za-z]{1,64}$/;
 
-interface Binding {
-  readonly file: OpenFile;
+/** A file that was given away. Its slot may be closed while an operation on the file still runs. */
+class Binding extends Holder {
   readonly pid: number;
+
+  constructor(file: OpenFile, pid: number) {
+    super(file);
+    this.pid = pid;
+  }
 }
 
 /** The open slot. Operations go to the bound file; an unbound slot answers EBADFD. */
@@ -140,7 +145,7 @@ export class Slots {
     for (const fd of this.#numbers.keys()) {
       const slot = this.#slotAt(pid, fd);
       if (slot === undefined || slot.binding !== undefined) continue;
-      slot.binding = { file, pid };
+      slot.binding = new Binding(file, pid);
       trace('slot.bind', { slot: slot.node.name, pid, fd, kind: file.kind });
       return fd;
     }
@@ -170,6 +175,6 @@ export class Slots {
     if (binding === undefined) return;
     slot.binding = undefined;
     trace('slot.unbind', { slot: slot.node.name, pid: binding.pid, fd: slot.node.fd, kind: binding.file.kind });
-    releaseFile(binding.file);
+    binding.close();
   }
 }

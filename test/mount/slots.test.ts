@@ -98,6 +98,23 @@ class SlotClient {
   }
 }
 
+/** Reads a given file in one thread, and closes it in another one as soon as the read is under way. */
+const READ_AND_CLOSE = `
+import fcntl, os, sys, threading, time
+lab = sys.argv[1]
+slot = os.open(lab + '/.slots/600-x', os.O_RDWR)
+os.dup2(slot, 600)
+os.close(slot)
+fd = fcntl.ioctl(os.open(lab + '/device', os.O_RDWR), 0x3bf1, 0)
+reader = threading.Thread(target=lambda: print('read', os.read(fd, 64).decode(), flush=True))
+reader.start()
+def blocked():
+    with open('/proc/self/task/%d/syscall' % reader.native_id) as file: return file.read().startswith('0 ')
+while not blocked(): time.sleep(.01)
+os.close(fd)
+print('closed', flush=True)
+`;
+
 async function withLab(run: (lab: Lab, mount: Mount) => Promise<void>): Promise<void> {
   const lab = new Lab();
   await withMount(lab.tree, (mount) => run(lab, mount));
@@ -120,6 +137,33 @@ suite('slots', { skip: noMounts }, () => {
       await client.end();
       assert.deepEqual(lab.released, [1, 2], 'the end of the process closes the rest');
     });
+  });
+
+  test('a file that is closed while it is read is released when the read has ended', { skip: noPython }, async () => {
+    const seen: string[] = [];
+    let closed: () => void = () => undefined;
+    const wait = new Promise<void>((resolve) => { closed = resolve; });
+    const slow: OpenFile = {
+      kind: 'slow',
+      read: async () => {
+        seen.push('read');
+        await wait;
+        seen.push('end of read');
+        return Buffer.from('all of it');
+      },
+      release: () => void seen.push('release'),
+    };
+    const tree = new Tree();
+    tree.addFile(tree.root, 'device', 0o666, () => ({ kind: 'device', ioctl: ({ caller }) => caller.giveFd(slow), release: () => undefined }));
+    await withMount(tree, async ({ dir, stats }) => {
+      const client = new Client('python3', ['-c', READ_AND_CLOSE, dir]);
+      await client.says('closed');
+      assert.equal(stats().boundSlots, 0, 'the slot is free at once');
+      closed();
+      const { stdout, stderr } = await client.done;
+      assert.match(stdout, /read all of it/, stderr);
+    });
+    assert.deepEqual(seen, ['read', 'end of read', 'release']);
   });
 
   test('a free slot answers EBADFD, and open() rejects the second time with ENXIO', async () => {
