@@ -42,7 +42,7 @@ export interface MdevInstance {
   readonly groups: readonly AttributeGroup[];
   /** Files for debugfs vfio/<dev>/ (migration/state ...) and mdevsim/<uuid>/ (policy, faults). */
   readonly debugfs?: { readonly vfio?: readonly AttributeGroup[]; readonly mdevsim?: readonly AttributeGroup[] };
-  /** remove(): gives everything back. Called once, after the last fd is closed. */
+  /** remove(): gives everything back. Called once, after the last fd is closed. Must not throw: nothing can keep the device then. */
   remove(): void;
 }
 

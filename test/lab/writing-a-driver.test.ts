@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { ERRNO, isErrno } from '../../src/abi/errno.js';
+import { MDEVSIM_FEATURE_MIGRATION_NOTICE } from '../../src/abi/mdevsim.js';
 import {
   VFIO_DEVICE_STATE_RESUMING, VFIO_DEVICE_STATE_RUNNING, VFIO_DEVICE_STATE_STOP, VFIO_DEVICE_STATE_STOP_COPY,
 } from '../../src/abi/vfio.js';
@@ -97,6 +98,26 @@ describe('defineDriver()', () => {
     const [line = ''] = logged(() => refuses('EIO', () => vfio.read?.(request, 0, 1)));
     assert.match(line, /^driver x, read of a region: \/.*TypeError: oops$/);
     assert.deepEqual(logged(() => refuses('EPERM', () => vfio.write?.(request, 0, Uint8Array.of(1)))), []);
+  });
+
+  it('a remove() that throws, at once or later, is logged and keeps nothing', async () => {
+    for (const remove of [(): never => { throw new TypeError('oops'); }, (): never => { throw new Errno('EBUSY'); }]) {
+      const [line = ''] = logged(() => make({ remove }).remove());
+      assert.match(line, /^driver x, remove\(\): .*(TypeError: oops|EBUSY)/);
+    }
+    const lines: string[] = [];
+    const former = setLogSink(({ fields }) => lines.push(String(fields['message'])));
+    // A type with `void` lets a driver's async function in.
+    const later: () => unknown = () => Promise.reject(new TypeError('oops'));
+    make({ remove: later as () => void }).remove();
+    await new Promise((resolve) => setImmediate(resolve));
+    setLogSink(former);
+    assert.match(lines.join(), /^driver x, remove\(\): .*TypeError: oops$/);
+  });
+
+  it('takes the notice that a migration starts, which its policy may go by', () => {
+    const { vfio } = make({});
+    assert.deepEqual(vfio.features?.map(({ feature }) => feature), [MDEVSIM_FEATURE_MIGRATION_NOTICE]);
   });
 
   it('without state, nothing migrates; without write, a region is read-only', () => {

@@ -7,9 +7,10 @@ import {
 } from '../../abi/vfio.js';
 import { MigrationBlocker } from '../../blocker/blocker.js';
 import { BLOCKER_IRQ, BlockerIrq } from '../../blocker/irq.js';
+import { migrationNoticeFeature } from '../../blocker/notify.js';
 import { FaultInjector } from '../../fault/faults.js';
 import type { Awaitable, FileRequest } from '../../kernfs/file.js';
-import type { VfioDeviceOps, VfioIrq, VfioRegion } from '../../vfio/device.js';
+import type { VfioDeviceOps, VfioFeature, VfioIrq, VfioRegion } from '../../vfio/device.js';
 import { answerDeviceInfo, answerIrqInfo, answerRegionInfo } from '../../vfio/device-ioctls.js';
 import { ioctlTable } from '../../vfio/ioctl.js';
 import { copyIrqSet } from '../../vfio/irqs.js';
@@ -62,6 +63,10 @@ export class SimpleVfioDevice implements VfioDeviceOps {
       ...(options.migrationFlags === undefined ? {} : { flags: options.migrationFlags }),
     });
     this.faults.attach(this.migration);
+  }
+
+  get features(): readonly VfioFeature[] {
+    return [migrationNoticeFeature(this.blocker)];
   }
 
   closeDevice(): void {

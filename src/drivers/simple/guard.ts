@@ -26,11 +26,26 @@ export function accident(error: unknown): string {
   return `${place === undefined ? '' : `${place}: `}${error.name}: ${error.message}`;
 }
 
+function report(driver: string, what: string, error: unknown): void {
+  trace('log.error', { message: `driver ${driver}, ${what}: ${accident(error)}` });
+}
+
+/** For what a driver cannot refuse: whatever it throws is in the log, and nothing else comes of it. */
+export function unrefused(driver: string, what: string, run: () => unknown): void {
+  const failed = (error: unknown): void => report(driver, what, error);
+  try {
+    const result = run();
+    if (result instanceof Promise) result.catch(failed);
+  } catch (error) {
+    failed(error);
+  }
+}
+
 /** `what`: which part of the driver, for the log. Errno passes; anything else becomes EIO. */
 export function guarded<T>(driver: string, what: string, run: () => T): T {
   const failed = (error: unknown): never => {
     if (error instanceof Errno) throw error;
-    trace('log.error', { message: `driver ${driver}, ${what}: ${accident(error)}` });
+    report(driver, what, error);
     throw new Errno('EIO');
   };
   let result: T;

@@ -9,7 +9,7 @@ import type { AttributeGroup } from '../../sysfs/group.js';
 import { migrationDebugfsGroup } from '../../vfio/debugfs.js';
 import type { SimpleAttribute, SimpleDevice, SimpleOptions } from './define.js';
 import { SimpleVfioDevice } from './device.js';
-import { guarded } from './guard.js';
+import { guarded, unrefused } from './guard.js';
 
 function toAttribute(driver: string, name: string, attribute: SimpleAttribute): Attribute<undefined> {
   const show = (): Awaitable<string> => guarded(driver, `show of ${name}`, () => {
@@ -50,6 +50,6 @@ export class SimpleInstance implements MdevInstance {
 
   remove(): void {
     this.#giveBack();
-    guarded(this.#driver, 'remove()', () => this.#device.remove?.());
+    unrefused(this.#driver, 'remove()', () => this.#device.remove?.());
   }
 }
