@@ -124,15 +124,17 @@ function faultQueueAlloc({ context, caller, value, respond }: CommandCall<typeof
   supported(value.flags === 0);
   const queue = context.objects.add(new FaultQueue());
   const file = new FaultQueueFile(queue, context);
+  let fd: number;
   try {
     // The reply must be writable before a descriptor is given away: that can't be taken back.
     respond({ out_fault_id: queue.id });
-    respond({ out_fault_fd: caller.giveFd(file) });
+    fd = caller.giveFd(file);
   } catch (error) {
     file.release();
     context.objects.remove(queue.id);
     throw error;
   }
+  respond({ out_fault_fd: fd });
 }
 
 function destroy({ context, value }: CommandCall<typeof iommu_destroy>): void {

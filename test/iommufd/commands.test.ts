@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { isErrno } from '../../src/abi/errno.js';
+import { Errno, isErrno } from '../../src/abi/errno.js';
 import type { ErrnoName } from '../../src/abi/errno.js';
 import * as abi from '../../src/abi/iommufd.js';
 import { KERNEL_PROFILES } from '../../src/abi/kernel-profile.js';
@@ -216,4 +216,23 @@ test('FAULT_QUEUE_ALLOC gives an empty queue that holds its object; without a sl
   const full = new Client(new FakeCaller({ slots: 0 }));
   await assert.rejects(full.run(abi.IOMMU_FAULT_QUEUE_ALLOC, abi.iommu_fault_alloc, {}), { code: 'EMFILE' });
   assert.equal(full.file.context.objects.empty, true);
+});
+
+test('a queue of FAULT_QUEUE_ALLOC that was given away stays when its number cannot be written', async () => {
+  const client = new Client();
+  const write = client.caller.write.bind(client.caller);
+  let writes = 0;
+  client.caller.write = (address, data) => {
+    if (++writes === 2) throw new Errno('EFAULT');
+    write(address, data);
+  };
+  await assert.rejects(client.run(abi.IOMMU_FAULT_QUEUE_ALLOC, abi.iommu_fault_alloc, {}), { code: 'EFAULT' });
+  const { context } = client.file;
+  assert.equal(context.objects.empty, false);
+  const [fd] = [...client.caller.fds.keys()].slice(-1);
+  assert.ok(fd !== undefined);
+  assert.deepEqual(client.caller.file(fd).read?.(client.request, 0, 64), new Uint8Array(0));
+  const ioas = await client.ioas();
+  await client.caller.close(fd);
+  await client.destroy(ioas);
 });
