@@ -46,10 +46,11 @@ const OVERRIDE: IoctlOverride = { kind: 'vfio-container rfc', ioctls: ioctlTable
  * GET_DIRTY_BITMAP, no longer as VFIO_IOMMU_DIRTY_PAGES. Returns what undoes it.
  */
 export function attachRfcContainer(iommu: Type1): () => void {
-  iommu.startLog();
-  iommu.overrides.push(OVERRIDE);
+  const device = Symbol('rfc device');
+  iommu.startLog(device);
+  const restore = iommu.overrideIoctls(OVERRIDE);
   return () => {
-    iommu.overrides.splice(iommu.overrides.indexOf(OVERRIDE), 1);
-    if (!iommu.overrides.includes(OVERRIDE)) iommu.stopLog();
+    restore();
+    iommu.stopLog(device);
   };
 }

@@ -10,16 +10,19 @@ import { copyArgument, copyStruct } from './ioctl.js';
 import type { Type1 } from './type1.js';
 import { checkBitmap, inTurns, PAGE_SIZE, reportMapping } from './type1-dirty.js';
 
+/** Holds the log between START and STOP. */
+const CLIENT = Symbol('VFIO_IOMMU_DIRTY_PAGES');
+
 /** Version 1 has no dirty tracking: EACCES before anything is looked at. */
 export function dirtyPages(iommu: Type1, request: FileRequest, argument: bigint): Awaitable<number> {
   if (!iommu.v2) throw new Errno('EACCES');
   const { argsz, flags } = copyArgument(request.caller, argument, vfio_iommu_type1_dirty_bitmap, 'flags');
   switch (flags) {
     case VFIO_IOMMU_DIRTY_PAGES_FLAG_START:
-      iommu.startLog();
+      iommu.startLog(CLIENT);
       return 0;
     case VFIO_IOMMU_DIRTY_PAGES_FLAG_STOP:
-      iommu.stopLog();
+      iommu.stopLog(CLIENT);
       return 0;
     case VFIO_IOMMU_DIRTY_PAGES_FLAG_GET_BITMAP:
       if (argsz - vfio_iommu_type1_dirty_bitmap.size < vfio_iommu_type1_dirty_bitmap_get.size) throw new Errno('EINVAL', 'argsz');

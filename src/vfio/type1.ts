@@ -55,9 +55,10 @@ export class Type1 {
   readonly v2: boolean;
   readonly profile: KernelProfile;
   /** What devices that speak another version of the uAPI put in the place of ioctls; the last one counts. */
-  readonly overrides: IoctlOverride[] = [];
-  /** Runs between VFIO_IOMMU_DIRTY_PAGES START and STOP. */
+  readonly #overrides: IoctlOverride[] = [];
   #log: DirtyLog | undefined;
+  /** Who needs the log. */
+  readonly #logHolders = new Set<symbol>();
 
   /** Throws EINVAL for an extension that is no IOMMU type. */
   constructor(type: bigint, profile: KernelProfile) {
@@ -73,7 +74,7 @@ export class Type1 {
   }
 
   get ioctlKind(): string | undefined {
-    return this.overrides.at(-1)?.kind;
+    return this.#overrides.at(-1)?.kind;
   }
 
   get log(): DirtyLog | undefined {
@@ -81,20 +82,33 @@ export class Type1 {
   }
 
   ioctl(request: FileRequest, command: number, argument: bigint): Awaitable<number> {
-    const row = this.overrides.at(-1)?.ioctls.get(command) ?? TYPE1_IOCTLS.get(command);
+    const row = this.#overrides.at(-1)?.ioctls.get(command) ?? TYPE1_IOCTLS.get(command);
     if (row === undefined) throw new Errno('ENOTTY');
     return row.run(this, request, argument);
   }
 
-  /** Throws EINVAL where a mapping is too large for a bitmap. */
-  startLog(): void {
-    if (this.#log !== undefined) return;
-    for (const mapping of this.space.maps.values()) this.#checkLoggable(lengthOf(mapping));
-    this.#log = new DirtyLog();
-    this.space.logs.add(this.#log);
+  /** Puts `override` in force until the function that it returns is called. */
+  overrideIoctls(override: IoctlOverride): () => void {
+    this.#overrides.push(override);
+    return () => void this.#overrides.splice(this.#overrides.lastIndexOf(override), 1);
   }
 
-  stopLog(): void {
+  /** The log runs while anybody needs it. Throws EINVAL where a mapping is too large for a bitmap. */
+  startLog(holder: symbol): void {
+    if (this.#log === undefined) {
+      for (const mapping of this.space.maps.values()) this.#checkLoggable(lengthOf(mapping));
+      this.#log = new DirtyLog();
+      this.space.logs.add(this.#log);
+    }
+    this.#logHolders.add(holder);
+  }
+
+  stopLog(holder: symbol): void {
+    this.#logHolders.delete(holder);
+    if (this.#logHolders.size === 0) this.#dropLog();
+  }
+
+  #dropLog(): void {
     if (this.#log === undefined) return;
     this.space.logs.delete(this.#log);
     this.#log = undefined;
@@ -124,7 +138,8 @@ export class Type1 {
   }
 
   close(): void {
-    this.stopLog();
+    this.#logHolders.clear();
+    this.#dropLog();
     this.space.maps.clear();
   }
 

@@ -3,6 +3,9 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import * as abi from '../../src/abi/vfio.js';
 import * as rfc from '../../src/abi/vfio-rfc.js';
+import { DEFAULT_PROFILE } from '../../src/abi/kernel-profile.js';
+import { attachRfcContainer } from '../../src/vfio/rfc-dirty-bitmap.js';
+import { Type1 } from '../../src/vfio/type1.js';
 import { generated_record } from '../../src/vfio/generated-state.js';
 import { cString, expect0, FakeDevice, int32, UUID_A, UUID_B } from './vfio-client.js';
 import { RfcClient, START_OF } from './rfc-client.js';
@@ -14,6 +17,31 @@ const state = (client: RfcClient): string => client.state;
 /** The lab's page in BAR0 is no state of its own; this is. */
 const REGISTER = 0x2000;
 const MARK = Uint8Array.of(1, 2, 3, 4);
+
+describe('a container with a device of rfc-v2 or rfc-v3', () => {
+  it('goes on with the log that its client has started when the device is closed', () => {
+    const iommu = new Type1(BigInt(abi.VFIO_TYPE1v2_IOMMU), DEFAULT_PROFILE);
+    const client = Symbol('client');
+    iommu.startLog(client);
+    const { log } = iommu;
+    const detach = [attachRfcContainer(iommu), attachRfcContainer(iommu)];
+    assert.notEqual(iommu.ioctlKind, undefined);
+    for (const undo of detach) undo();
+    assert.equal(iommu.log, log);
+    assert.equal(iommu.ioctlKind, undefined);
+    iommu.stopLog(client);
+    assert.equal(iommu.log, undefined);
+  });
+
+  it('has a log as long as one of them is open', () => {
+    const iommu = new Type1(BigInt(abi.VFIO_TYPE1v2_IOMMU), DEFAULT_PROFILE);
+    const [first, second] = [attachRfcContainer(iommu), attachRfcContainer(iommu)];
+    first();
+    assert.notEqual(iommu.log, undefined);
+    second();
+    assert.equal(iommu.log, undefined);
+  });
+});
 
 describe('what a device of each version says of itself', () => {
   for (const version of VERSIONS) {
