@@ -43,7 +43,7 @@ export interface MigratableDevice {
    * short); checkHeader() then is not called. Undefined: with StreamLoader after all.
    */
   loader?(): StateLoader | undefined;
-  /** After every step. */
+  /** After every step, and after a reset. */
   entered?(state: number): void;
 }
 
@@ -143,6 +143,7 @@ export class MigrationMachine implements VfioMigrationOps {
     const from = this.#state;
     this.#dropFiles();
     this.#state = to;
+    this.#device.entered?.(to);
     for (const hook of this.#hooks) hook.reset?.(from, to);
   }
 

@@ -67,7 +67,7 @@ export class GvtDevice implements VfioDeviceOps, MigratableDevice {
       },
     });
     this.migration = new MigrationMachine(this, {
-      hooks: [this.blocker, this.faults, { reset: (_from, to) => this.entered(to) }],
+      hooks: [this.blocker, this.faults],
       precopyEnd: 'ENOMSG',
       ...(options.migrationFlags === undefined ? {} : { flags: options.migrationFlags }),
     });
