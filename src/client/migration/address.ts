@@ -99,6 +99,7 @@ export function connect(address: Exclude<MigrationAddress, { type: 'fd' }>, sign
     const hopeless = address.type === 'inet' ? unresolvable(address) : undefined;
     if (hopeless !== undefined) return reject(new Error(hopeless));
     if (address.type === 'unix') checkSocketPath(address.path);
+    if (signal.aborted) return reject(new Error('canceled'));
     const socket = address.type === 'unix' ? createConnection({ path: address.path })
       : createConnection({ host: address.host, port: portNumber(address.port) ?? 0 });
     const give = (): void => {
