@@ -10,6 +10,7 @@ import type { Tree } from '../src/kernfs/tree.js';
 import { Fd } from '../src/sys/fd.js';
 import { openFd } from '../src/sys/io.js';
 import { MS_NODEV, MS_NOSUID, mount, umountAsync } from '../src/sys/mount.js';
+import { warn } from '../src/trace/trace.js';
 import { AdaptivePoll } from './adaptive-poll.js';
 import { FuseChannel } from './channel.js';
 import { FusermountError, fusermount, fuserumount } from './fusermount.js';
@@ -66,7 +67,10 @@ export async function mountTree(tree: Tree, dir: string, options: MountOptions =
   const poll = new AdaptivePoll({ cpus: cpus().length, ...(window === undefined ? {} : { window }) });
   serve(session, channel, poll);
   await Promise.race([session.whenReady, session.whenEnded]);
-  if (session.ended) throw new MountError(`mounting ${path} failed: ${await session.whenEnded}`);
+  if (session.ended) {
+    await detachPath(path).catch(cannotDetach);
+    throw new MountError(`mounting ${path} failed: ${await session.whenEnded}`);
+  }
   let unmounting: Promise<void> | undefined;
   return {
     dir: path,
@@ -152,7 +156,7 @@ function attach(dir: string, allowOther: boolean): Fd {
 async function detach(dir: string, session: Session): Promise<void> {
   const interrupting = setInterval(() => session.interruptAll(), INTERRUPT_INTERVAL);
   try {
-    if (!session.ended) await detachPath(dir).catch(() => undefined);
+    if (!session.ended) await detachPath(dir).catch(cannotDetach);
     await session.notices.settled();
   } finally {
     clearInterval(interrupting);
@@ -173,6 +177,9 @@ async function detachPath(dir: string): Promise<void> {
     }
   }
 }
+
+/** The server goes all the same: clients get ENOTCONN there. */
+const cannotDetach = (error: Error): void => warn(error.message);
 
 const describe = (error: unknown): string => (error instanceof Errno ? error.code : String(error));
 

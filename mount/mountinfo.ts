@@ -8,8 +8,8 @@ export const LAB_TYPE = 'fuse.mdevsim';
 
 export interface LabMount {
   readonly dir: string;
-  /** Mount id in this namespace. */
-  readonly id: number;
+  /** What of the lab is mounted there: `/` is all of it, `mdevsim run` binds parts. */
+  readonly root: string;
 }
 
 /** Mount points have space, tab, newline and backslash as \ooo. */
@@ -22,8 +22,9 @@ export function parseMountInfo(text: string): LabMount[] {
   return text.split('\n').flatMap((line) => {
     const [left, right] = line.split(' - ');
     const fields = left?.split(' ') ?? [];
-    const dir = fields[4];
-    return right?.split(' ')[0] === LAB_TYPE && dir !== undefined ? [{ dir: unescape(dir), id: Number(fields[0]) }] : [];
+    const [, , , root, dir] = fields;
+    if (right?.split(' ')[0] !== LAB_TYPE || root === undefined || dir === undefined) return [];
+    return [{ dir: unescape(dir), root: unescape(root) }];
   });
 }
 

@@ -1,24 +1,15 @@
 /** Labs that are mounted here, as /proc/self/mountinfo shows them: nothing here touches a mount, whose server may hang. */
 import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
+import { mountPath, parseMountInfo } from '../../mount/mountinfo.js';
 import { CliError } from './errors.js';
 
 /** Tells programs below `mdevsim run` where their lab is. */
 export const LAB_VARIABLE = 'MDEVSIM_LAB';
 
-/** mountinfo writes blanks, tabs, newlines and backslashes as \ooo. */
-const unescape = (text: string): string =>
-  text.replace(/\\([0-7]{3})/g, (_, digits: string) => String.fromCharCode(Number.parseInt(digits, 8)));
-
 /** Mount points of whole labs (not of parts that `run` has bound elsewhere) in the text of a mountinfo file. */
 export function labsIn(mountinfo: string): string[] {
-  const dirs = mountinfo.split('\n').flatMap((line) => {
-    const [mount = '', fileSystem = ''] = line.split(' - ');
-    const [, , , root, dir] = mount.split(' ');
-    const [type = '', source] = fileSystem.split(' ');
-    return type.startsWith('fuse') && source === 'mdevsim' && root === '/' && dir !== undefined ? [unescape(dir)] : [];
-  });
-  return [...new Set(dirs)];
+  return [...new Set(parseMountInfo(mountinfo).filter(({ root }) => root === '/').map(({ dir }) => dir))];
 }
 
 export const mountedLabs = (): string[] => labsIn(readFileSync('/proc/self/mountinfo', 'utf8'));
@@ -36,10 +27,23 @@ export function labElsewhere(path: string): LabElsewhere | undefined {
 export function needLab(dir: string): string {
   const path = resolve(dir);
   const elsewhere = labElsewhere(path);
-  if (elsewhere === undefined ? mountedLabs().includes(path) : labsSeenBy(elsewhere.pid).includes(elsewhere.dir)) return path;
+  const found = elsewhere === undefined ? labHere(path) : labsSeenBy(elsewhere.pid).includes(elsewhere.dir) ? path : undefined;
+  if (found !== undefined) return found;
   const hint = elsewhere === undefined ? '' : `: process ${elsewhere.pid} here sees none at ${elsewhere.dir}; `
     + 'containers must share their pid namespace (--pid container:NAME)';
   throw new CliError(`${dir} is not a mounted lab${hint}`);
+}
+
+/** As the kernel names it: without the links that lead to its directory. */
+function labHere(path: string): string | undefined {
+  const labs = mountedLabs();
+  if (labs.includes(path)) return path;
+  try {
+    const plain = mountPath(path);
+    return labs.includes(plain) ? plain : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 function labsSeenBy(pid: string): string[] {

@@ -47,5 +47,5 @@ test('labs are found in a mountinfo file, with blanks in their names', () => {
   const text = '24 1 0:22 / /sys rw,relatime - sysfs sysfs rw\n'
     + '90 1 0:50 / /tmp/my\\040lab rw,nosuid shared:3 - fuse.mdevsim mdevsim rw,user_id=0\n'
     + '91 1 0:51 / /tmp/other rw - fuse.sshfs x rw\n';
-  assert.deepEqual(parseMountInfo(text), [{ dir: '/tmp/my lab', id: 90 }]);
+  assert.deepEqual(parseMountInfo(text), [{ dir: '/tmp/my lab', root: '/' }]);
 });
