@@ -23,19 +23,26 @@ export function migrationOf(mdev: MdevDevice): MigrationMachine | undefined {
   return migration instanceof MigrationMachine ? migration : undefined;
 }
 
+/** What a LabDevice asks its lab. */
+export interface LabDeviceOwner {
+  /** Whether the device is there: bound to its driver or not. */
+  has(mdev: MdevDevice): boolean;
+  remove(mdev: MdevDevice): Promise<void>;
+}
+
 export class LabDevice {
   readonly uuid: string;
   /** Directory below the lab's root: `sys/devices/virtual/mtty/mtty/<uuid>`. */
   readonly path: string;
   readonly #mdev: MdevDevice;
-  readonly #remove: () => Promise<void>;
+  readonly #owner: LabDeviceOwner;
 
   /** Only Lab makes one. */
-  constructor(mdev: MdevDevice, remove: () => Promise<void>) {
+  constructor(mdev: MdevDevice, owner: LabDeviceOwner) {
     this.uuid = mdev.uuid;
     this.path = `sys${mdev.path}`;
     this.#mdev = mdev;
-    this.#remove = remove;
+    this.#owner = owner;
   }
 
   /** `mtty-1` */
@@ -59,7 +66,7 @@ export class LabDevice {
     return this.#mdev.inUse;
   }
   get removed(): boolean {
-    return this.#mdev.instance === undefined;
+    return !this.#owner.has(this.#mdev);
   }
   /** RUNNING, PRE_COPY, ... as debugfs has it. */
   get migrationState(): string {
@@ -105,7 +112,7 @@ export class LabDevice {
 
   /** `echo 1 > remove`; resolves when the device is gone, which is when its last client has closed it. */
   remove(): Promise<void> {
-    return this.#remove();
+    return this.#owner.remove(this.#mdev);
   }
 
   #root(): Dir {

@@ -19,6 +19,7 @@ import { readAttribute, writeAttribute } from './attributes.js';
 import { buildMachine, loadDrivers } from './build.js';
 import type { LabConfiguration } from './build.js';
 import { LabDevice, watchDevice } from './device.js';
+import type { LabDeviceOwner } from './device.js';
 import { LabEvents } from './events.js';
 import type { LabEventOf, LabEventType, LabListener } from './events.js';
 import { settingsOf, showSettings } from './settings-file.js';
@@ -45,6 +46,10 @@ export class Lab {
   readonly #events: LabEvents;
   readonly #devices = new Map<string, LabDevice>();
   readonly #mount: Mount;
+  readonly #owner: LabDeviceOwner = {
+    has: (mdev) => this.#core.devices.get(mdev.uuid) === mdev,
+    remove: async (mdev) => this.#core.remove(mdev),
+  };
 
   private constructor(core: MdevCore, events: LabEvents, mount: Mount) {
     this.#core = core;
@@ -164,7 +169,7 @@ export class Lab {
   #deviceOf(mdev: MdevDevice): LabDevice {
     const known = this.#devices.get(mdev.uuid);
     if (known !== undefined) return known;
-    const made = new LabDevice(mdev, async () => this.#core.remove(mdev));
+    const made = new LabDevice(mdev, this.#owner);
     this.#devices.set(mdev.uuid, made);
     return made;
   }

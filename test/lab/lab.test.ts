@@ -141,6 +141,22 @@ describe('Lab', { skip: why }, () => {
     await assert.rejects(shell('cat "$1/migration_block"', join(lab.dir, device.path)), /No such file or directory/);
   }));
 
+  it('a device that is unbound from its driver is not removed', inLab(async (lab) => {
+    const device = lab.createDevice({ type: 'mtty-1' });
+    await lab.write('sys/bus/mdev/drivers/mtty/unbind', device.uuid);
+    assert.equal(device.removed, false);
+    assert.throws(() => device.block(), errno('ENODEV'));
+    await device.remove();
+    assert.equal(device.removed, true);
+  }));
+
+  it('a device made anew is another one', inLab(async (lab) => {
+    const former = lab.createDevice({ type: 'mtty-1', uuid: UUID });
+    await former.remove();
+    lab.createDevice({ type: 'mtty-1', uuid: UUID });
+    assert.equal(former.removed, true);
+  }));
+
   it('keeps the kernel log and tells of it', inLab(async (lab) => {
     const line = lab.next('klog', ({ message }) => message.includes(UUID));
     lab.createDevice({ type: 'mtty-1', uuid: UUID });
