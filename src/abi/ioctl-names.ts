@@ -2,11 +2,7 @@
  * Ioctls as text, `VFIO_DEVICE_FEATURE SET MIG_DEVICE_STATE STOP_COPY`, for traces. One row per ioctl of a kind of file; the same
  * number means different things on a container, a device and a data file.
  */
-import {
-  IOMMU_DESTROY, IOMMU_GET_HW_INFO, IOMMU_HWPT_ALLOC, IOMMU_HWPT_GET_DIRTY_BITMAP, IOMMU_HWPT_SET_DIRTY_TRACKING,
-  IOMMU_IOAS_ALLOC, IOMMU_IOAS_IOVA_RANGES, IOMMU_IOAS_MAP, IOMMU_IOAS_UNMAP, iommu_hwpt_alloc, iommu_hwpt_get_dirty_bitmap,
-  iommu_hwpt_set_dirty_tracking, iommu_ioas_map, iommu_ioas_unmap,
-} from './iommufd.js';
+import * as iommufd from './iommufd.js';
 import type { Struct } from './layout.js';
 import { MDEVSIM_FEATURE_MIGRATION_NOTICE } from './mdevsim.js';
 import * as vfio from './vfio.js';
@@ -54,16 +50,19 @@ const CONTAINER: Rows = new Map([
   [vfio.VFIO_IOMMU_UNMAP_DMA, row('VFIO_IOMMU_UNMAP_DMA', vfio.vfio_iommu_type1_dma_unmap, 'iova', 'size')],
   [vfio.VFIO_IOMMU_DIRTY_PAGES, row('VFIO_IOMMU_DIRTY_PAGES', vfio.vfio_iommu_type1_dirty_bitmap, 'flags')],
 ]);
+/** Numbers that only commands have. */
+const FIRST_IOMMUFD_COMMAND = iommufd.IOMMU_DESTROY;
+/** Those of VFIO's container, which it imitates, are its too. */
 const IOMMUFD: Rows = new Map([
-  [IOMMU_DESTROY, row('IOMMU_DESTROY')],
-  [IOMMU_IOAS_ALLOC, row('IOMMU_IOAS_ALLOC')],
-  [IOMMU_IOAS_IOVA_RANGES, row('IOMMU_IOAS_IOVA_RANGES')],
-  [IOMMU_IOAS_MAP, row('IOMMU_IOAS_MAP', iommu_ioas_map, 'iova', 'length')],
-  [IOMMU_IOAS_UNMAP, row('IOMMU_IOAS_UNMAP', iommu_ioas_unmap, 'iova', 'length')],
-  [IOMMU_HWPT_ALLOC, row('IOMMU_HWPT_ALLOC', iommu_hwpt_alloc, 'flags')],
-  [IOMMU_GET_HW_INFO, row('IOMMU_GET_HW_INFO')],
-  [IOMMU_HWPT_SET_DIRTY_TRACKING, row('IOMMU_HWPT_SET_DIRTY_TRACKING', iommu_hwpt_set_dirty_tracking, 'flags')],
-  [IOMMU_HWPT_GET_DIRTY_BITMAP, row('IOMMU_HWPT_GET_DIRTY_BITMAP', iommu_hwpt_get_dirty_bitmap, 'iova', 'length')],
+  ...CONTAINER,
+  ...Object.entries(iommufd).flatMap(([name, value]) =>
+    (typeof value === 'number' && value >= FIRST_IOMMUFD_COMMAND ? [[value, row(name)] as const] : [])),
+  ...iommufd.IOMMUFD_NEWER_COMMANDS.map(({ name, number }) => [number, row(name)] as const),
+  [iommufd.IOMMU_IOAS_MAP, row('IOMMU_IOAS_MAP', iommufd.iommu_ioas_map, 'iova', 'length')],
+  [iommufd.IOMMU_IOAS_UNMAP, row('IOMMU_IOAS_UNMAP', iommufd.iommu_ioas_unmap, 'iova', 'length')],
+  [iommufd.IOMMU_HWPT_ALLOC, row('IOMMU_HWPT_ALLOC', iommufd.iommu_hwpt_alloc, 'flags')],
+  [iommufd.IOMMU_HWPT_SET_DIRTY_TRACKING, row('IOMMU_HWPT_SET_DIRTY_TRACKING', iommufd.iommu_hwpt_set_dirty_tracking, 'flags')],
+  [iommufd.IOMMU_HWPT_GET_DIRTY_BITMAP, row('IOMMU_HWPT_GET_DIRTY_BITMAP', iommufd.iommu_hwpt_get_dirty_bitmap, 'iova', 'length')],
 ]);
 const RFC_DEVICE: Rows = new Map([
   ...DEVICE,

@@ -5,6 +5,7 @@
  */
 import { Errno } from '../abi/errno.js';
 import type { Caller } from '../kernfs/caller.js';
+import { logError } from '../trace/trace.js';
 import type { MdevDevice } from './device.js';
 import { VfioCdevDevice, VfioGroupDevice } from './vfio-sysfs.js';
 
@@ -19,8 +20,7 @@ export function bindDriver(mdev: MdevDevice): void {
   } catch (error) {
     if (error instanceof Errno) mdev.log(`probe with driver ${driver.name} failed with error -${error.errno}`);
     mdev.bound = false;
-    mdev.instance?.remove();
-    mdev.instance = undefined;
+    removeInstance(mdev);
     throw error;
   }
   driver.devices.add(mdev.name, mdev);
@@ -89,7 +89,7 @@ function closeVfio(mdev: MdevDevice): Promise<void> | undefined {
 
 /** Nobody has the device open any more. */
 function finish(mdev: MdevDevice): void {
-  const { machine, type, vfioGroup, iommuGroup, binding, instance } = mdev;
+  const { machine, type, vfioGroup, iommuGroup, binding } = mdev;
   const { vfio } = type.parent.core;
   void vfio.debug.delete(mdev.name);
   void vfio.faults.delete(mdev.name);
@@ -97,13 +97,22 @@ function finish(mdev: MdevDevice): void {
   if (iommuGroup !== undefined) void machine.iommuGroups.remove(iommuGroup);
   binding?.release();
   vfio.indexes.free(mdev.index);
-  instance?.remove();
+  removeInstance(mdev);
   mdev.vfioGroup = undefined;
   mdev.iommuGroup = undefined;
   mdev.binding = undefined;
-  mdev.instance = undefined;
   void mdev.liveDirectory?.refresh();
   machine.uevents.emit('unbind', mdev);
+}
+
+/** The driver's remove() returns nothing, so that it can refuse nothing: what it throws is its own defect. */
+function removeInstance(mdev: MdevDevice): void {
+  try {
+    mdev.instance?.remove();
+  } catch (error) {
+    logError(`remove of ${mdev.name}`, error);
+  }
+  mdev.instance = undefined;
 }
 
 function logBusy(mdev: MdevDevice, caller: Caller | undefined): void {

@@ -49,7 +49,7 @@ export class VfioContainer {
   }
 }
 
-const CONTAINER_IOCTLS = ioctlTable<VfioContainer>([
+export const CONTAINER_IOCTLS = ioctlTable<VfioContainer>([
   [VFIO_GET_API_VERSION, 'VFIO_GET_API_VERSION', () => VFIO_API_VERSION],
   [VFIO_CHECK_EXTENSION, 'VFIO_CHECK_EXTENSION', (container, _request, argument) => container.checkExtension(argument)],
   [VFIO_SET_IOMMU, 'VFIO_SET_IOMMU', (container, _request, argument) => {

@@ -11,7 +11,7 @@ import type { CallerMemory } from '../kernfs/caller.js';
 import type { Awaitable, FileRequest } from '../kernfs/file.js';
 
 export interface IoctlRow<T> {
-  /** Kernel spelling, for logs. */
+  /** Kernel spelling. Traces have it from src/abi/ioctl-names.ts, which knows arguments too. */
   readonly name: string;
   readonly run: (target: T, request: FileRequest, argument: bigint) => Awaitable<number>;
 }

@@ -162,7 +162,7 @@ export class GvtDevice implements VfioDeviceOps, MigratableDevice {
   }
 
   ioctl(request: FileRequest, command: number, argument: bigint): Awaitable<number> {
-    const row = IOCTLS.get(command);
+    const row = GVT_IOCTLS.get(command);
     if (row !== undefined) return row.run(this, request, argument);
     const result = this.#side.ioctl?.(request, command, argument);
     if (result === undefined) throw new Errno('ENOTTY');
@@ -206,7 +206,7 @@ export class GvtDevice implements VfioDeviceOps, MigratableDevice {
 /** The kernel's driver counts the other standard indexes, but knows nothing of them. */
 const irqInfo = (index: number): VfioIrq | undefined => index === MIGRATION_BLOCK_IRQ_INDEX ? BLOCKER_IRQ : PCI_IRQS.get(index);
 
-const IOCTLS = ioctlTable<GvtDevice>([
+export const GVT_IOCTLS = ioctlTable<GvtDevice>([
   [VFIO_DEVICE_GET_INFO, 'VFIO_DEVICE_GET_INFO', (device, { caller }, argument) => device.getInfo(caller, argument)],
   [VFIO_DEVICE_GET_REGION_INFO, 'VFIO_DEVICE_GET_REGION_INFO',
     (device, { caller }, argument) => device.getRegionInfo(caller, argument)],

@@ -120,7 +120,7 @@ export class MttyDevice implements VfioDeviceOps, MigratableDevice {
   }
 
   ioctl(request: FileRequest, command: number, argument: bigint): Awaitable<number> {
-    const row = IOCTLS.get(command);
+    const row = MTTY_IOCTLS.get(command);
     if (row === undefined) throw new Errno('ENOTTY');
     return row.run(this, request, argument);
   }
@@ -160,7 +160,7 @@ export class MttyDevice implements VfioDeviceOps, MigratableDevice {
   }
 }
 
-const IOCTLS = ioctlTable<MttyDevice>([
+export const MTTY_IOCTLS = ioctlTable<MttyDevice>([
   [VFIO_DEVICE_GET_INFO, 'VFIO_DEVICE_GET_INFO', (device, { caller }, argument) => device.getInfo(caller, argument)],
   [VFIO_DEVICE_GET_REGION_INFO, 'VFIO_DEVICE_GET_REGION_INFO',
     (device, { caller }, argument) => device.getRegionInfo(caller, argument)],

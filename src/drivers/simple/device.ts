@@ -89,7 +89,7 @@ export class SimpleVfioDevice implements VfioDeviceOps {
   }
 
   ioctl(request: FileRequest, command: number, argument: bigint): Awaitable<number> {
-    const row = IOCTLS.get(command);
+    const row = SIMPLE_IOCTLS.get(command);
     if (row === undefined) throw new Errno('ENOTTY');
     return row.run(this, request, argument);
   }
@@ -127,7 +127,7 @@ const INFO = {
   num_irqs: VFIO_PCI_NUM_IRQS + 1,
 };
 
-const IOCTLS = ioctlTable<SimpleVfioDevice>([
+export const SIMPLE_IOCTLS = ioctlTable<SimpleVfioDevice>([
   [VFIO_DEVICE_GET_INFO, 'VFIO_DEVICE_GET_INFO', (_device, { caller }, argument) => answerDeviceInfo(caller, argument, INFO)],
   [VFIO_DEVICE_GET_REGION_INFO, 'VFIO_DEVICE_GET_REGION_INFO',
     (device, { caller }, argument) => answerRegionInfo(caller, argument, (index) => device.regionInfo(index))],

@@ -140,7 +140,7 @@ export class VfioApDevice implements VfioDeviceOps, MigratableDevice {
   }
 
   ioctl(request: FileRequest, command: number, argument: bigint): Awaitable<number> {
-    const row = IOCTLS.get(command);
+    const row = VFIO_AP_IOCTLS.get(command);
     if (row === undefined) throw new Errno('EOPNOTSUPP');
     return row.run(this, request, argument);
   }
@@ -215,7 +215,7 @@ function answerInfoV1(
   return 0;
 }
 
-const IOCTLS = ioctlTable<VfioApDevice>([
+export const VFIO_AP_IOCTLS = ioctlTable<VfioApDevice>([
   [VFIO_DEVICE_GET_INFO, 'VFIO_DEVICE_GET_INFO', (device, { caller }, argument) => device.getInfo(caller, argument)],
   [VFIO_DEVICE_RESET, 'VFIO_DEVICE_RESET', (device) => device.reset()],
   [VFIO_DEVICE_GET_IRQ_INFO, 'VFIO_DEVICE_GET_IRQ_INFO', (device, { caller }, argument) => device.getIrqInfo(caller, argument)],
