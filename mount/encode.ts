@@ -1,7 +1,7 @@
 /** Payloads of replies that describe a node. All write into a Uint32Array at a word index. */
 import type { Node, NodeKind } from '../src/kernfs/node.js';
 import { S_IFDIR, S_IFLNK, S_IFREG } from '../src/kernfs/node.js';
-import { WORD, fuse_attr, fuse_attr_out, fuse_entry_out, words } from './fuse-abi.js';
+import { fuse_attr, fuse_attr_out, fuse_entry_out, words } from './fuse-abi.js';
 
 /** How long the kernel may keep names and attributes, seconds. We tell it when they change (notify.ts). */
 export const LONG = 1_000_000_000;
@@ -118,5 +118,3 @@ export function putAttrOut(out: Uint32Array, base: number, node: Node, view: Cli
   out[base + ATTR_OUT.dummy] = 0;
   putAttr(out, base + ATTR_OUT.attr, node, view);
 }
-
-export const ENTRY_WORDS = fuse_entry_out.size / WORD;

@@ -1,4 +1,4 @@
-/** Directories: OPENDIR, READDIR, READDIRPLUS, RELEASEDIR, FSYNCDIR. */
+/** Directories: OPENDIR, READDIR, READDIRPLUS, RELEASEDIR. */
 import { Errno } from '../src/abi/errno.js';
 import { Dir } from '../src/kernfs/dir.js';
 import type { Node } from '../src/kernfs/node.js';

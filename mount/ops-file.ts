@@ -55,9 +55,10 @@ export function open(session: Session, request: Request): void | Promise<void> {
 }
 
 function finishOpen(session: Session, request: Request, node: Node, file: OpenFile): void {
-  if ((request.flags & O_DIRECT) !== 0 || session.ended) {
+  const refusal = session.ended ? new Errno('ENODEV', 'unmounted') : (request.flags & O_DIRECT) !== 0 ? new Errno('EINVAL', 'O_DIRECT') : undefined;
+  if (refusal !== undefined) {
     releaseFile(file);
-    throw new Errno('EINVAL', 'O_DIRECT');
+    throw refusal;
   }
   const handle = session.handles.openFile(node, file, request.flags);
   const flush = file instanceof SlotFile ? 0 : FOPEN_NOFLUSH;

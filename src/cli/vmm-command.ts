@@ -41,8 +41,9 @@ export function declareVmm(program: Command): void {
     .option('--lab <dir>', 'use the lab that is mounted there (otherwise: start this below "mdevsim run")')
     .option('--slots <n>', 'with --lab: how many files the lab can open in this process at a time', value(parseSlots),
       DEFAULT_SLOTS)
-    .option('--device <uuid[,id=ID][,addr=05.0][,enable-migration=auto|on|off][,migration-events=on][,iommufd=on]>',
-      'an mdev as vfio-pci or vfio-ap device, as its driver says (repeatable)',
+    .option('--device <uuid[,id=ID][,KEY=VALUE...]>',
+      'an mdev as vfio-pci or vfio-ap device, as its driver says (repeatable); addr=05.0, enable-migration=auto|on|off, '
+      + 'migration-events=on, iommufd=on',
       many(parseDevice), [])
     .option('--qmp <unix:path>', 'QMP server (repeatable)', many(parseQmp), [])
     .option('--incoming <uri>', 'wait for a migration at unix:PATH, tcp:HOST:PORT, fd:N, or "defer" it to migrate-incoming')

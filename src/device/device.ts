@@ -1,8 +1,8 @@
 /**
  * Device: struct device. One object per device; its directory, links and files are made from the layout when somebody looks.
  *
- * Lifetime: constructed, then add() makes it visible everywhere at once (its place below sys/devices, the lists of its
- * subsystem, sys/dev/char, /dev); remove() takes it out. The owner calls both.
+ * Lifetime: constructed, then Machine.addDevice() makes it visible at once (its place below sys/devices, the list of its class,
+ * sys/dev/char, /dev), and Machine.removeDevice() takes it out. The owner calls both, and keeps the lists of its bus.
  */
 import type { Awaitable, FileRequest, OpenFile } from '../kernfs/file.js';
 import { Errno } from '../abi/errno.js';

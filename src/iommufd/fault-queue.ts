@@ -16,7 +16,6 @@ export class FaultQueue extends IommufdObject {
 /** The descriptor of a queue; holds the queue and the context. */
 export class FaultQueueFile implements OpenFile {
   readonly kind = 'iommufd-fault';
-  readonly stream = true;
   readonly #queue: FaultQueue;
   readonly #context: IommufdContext;
 

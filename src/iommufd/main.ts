@@ -29,7 +29,6 @@ const FIRST_NR = 0x80;
 
 export class IommufdFile implements OpenFile {
   readonly kind = 'iommufd';
-  readonly stream = true;
   readonly context: IommufdContext;
 
   constructor(options: IommufdOptions = {}) {

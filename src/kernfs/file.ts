@@ -37,7 +37,5 @@ export interface OpenFile {
    * Ready events (EPOLL bits) now. With `wake`, the file calls it once when they may have changed: then poll is asked again.
    */
   poll?(request: FileRequest, wake: (() => void) | undefined): number;
-  /** True for streams without position (data_fd, fds from slots): lseek fails, pread works. */
-  readonly stream?: boolean;
   release(): Awaitable<void>;
 }

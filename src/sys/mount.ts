@@ -10,14 +10,10 @@ const cChroot = bind('chroot', 'int', ['string']);
 const cOpenTree = bind('syscall', 'long', ['long', 'int', 'string', 'uint']);
 const cMoveMount = bind('syscall', 'long', ['long', 'int', 'string', 'int', 'string', 'uint']);
 
-export const MS_RDONLY = 1;
 export const MS_NOSUID = 2;
 export const MS_NODEV = 4;
-export const MS_NOEXEC = 8;
 export const MS_BIND = 4096;
-export const MS_MOVE = 8192;
 export const MS_REC = 16384;
-export const MS_PRIVATE = 1 << 18;
 export const MS_SLAVE = 1 << 19;
 export const MNT_DETACH = 2;
 
@@ -27,7 +23,6 @@ const OPEN_TREE_CLOEXEC = 0o2000000;
 const MOVE_MOUNT_F_EMPTY_PATH = 4;
 
 export const CLONE_NEWNS = 0x00020000;
-export const CLONE_NEWUSER = 0x10000000;
 
 export function mount(
   source: string | null, target: string, type: string | null, flags: number, data: string | null = null,

@@ -1,6 +1,6 @@
 /**
  * Attributes as a kernel developer declares them: name, mode, show, store. The page rules (4096 bytes, one write one
- * store, open-mode checks) are sysfs/file.ts; drivers never see them.
+ * store) are sysfs/file.ts, what open() checks is sysfs/attribute-node.ts; drivers never see them.
  */
 import type { Caller } from '../kernfs/caller.js';
 import type { Awaitable } from '../kernfs/file.js';

@@ -5,7 +5,6 @@ import type { Attribute } from './attribute.js';
 export interface AttributeGroup {
   /** Subdirectory; undefined puts the attributes into the object's own directory. */
   readonly name?: string;
-  /** Called per attribute when the directory is made; false leaves it out (struct attribute_group.is_visible). */
   readonly attributes: readonly Attribute<unknown>[];
   /** First argument of every show and store. */
   readonly owner: unknown;

@@ -61,7 +61,6 @@ export const CONTAINER_IOCTLS = ioctlTable<VfioContainer>([
 /** An open /dev/vfio/vfio. */
 export class VfioContainerFile implements OpenFile {
   readonly kind = 'vfio-container';
-  readonly stream = true;
   readonly container: VfioContainer;
 
   constructor(profile: KernelProfile) {

@@ -14,7 +14,6 @@ import { copyArgument } from './ioctl.js';
 
 export class VfioDeviceFile implements OpenFile {
   readonly kind = 'vfio-device';
-  readonly stream = true;
   readonly device: VfioDevice;
   /** Takes back what granted the access; undefined without access. */
   #revoke: (() => void) | undefined;

@@ -146,7 +146,6 @@ class GroupDeviceFile extends VfioDeviceFile {
 /** An open /dev/vfio/N. */
 export class VfioGroupFile implements OpenFile {
   readonly kind = 'vfio-group';
-  readonly stream = true;
   readonly group: VfioGroup;
   /** The client has closed it; devices still hold it. */
   closed = false;

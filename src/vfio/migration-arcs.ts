@@ -64,7 +64,3 @@ export function statePath(from: number, to: number, flags: number): readonly num
 export function isSaving(state: number): boolean {
   return state === PRE_COPY || state === PRE_COPY_P2P || state === STOP_COPY;
 }
-
-export function isPreCopy(state: number): boolean {
-  return state === PRE_COPY || state === PRE_COPY_P2P;
-}

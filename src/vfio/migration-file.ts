@@ -14,7 +14,6 @@ export type StreamLimit = (position: number, size: number) => number;
 const EMPTY = new Uint8Array(0);
 
 abstract class DataFile {
-  readonly stream = true;
   protected disabled = false;
 
   /** The device has left the state that this file belongs to. */

@@ -68,8 +68,7 @@ export class StreamSource {
 
   /** Bytes that can be read now without waiting for more to change. */
   get pendingBytes(): number {
-    if (!this.#complete) return this.initialBytes + this.dirtyBytes;
-    return this.#queue.reduce((sum, segment) => sum + lengthOf(segment), 0);
+    return this.#complete ? this.remaining : this.initialBytes + this.dirtyBytes;
   }
 
   /** Entry to STOP_COPY: `body` is the driver's state after the header, taken now. */

@@ -38,6 +38,7 @@ test('after a request the loop asks for a while, and then no more', async () => 
   const then = kernel.looks;
   await turns(10);
   assert.equal(kernel.looks, then);
+  assert.deepEqual(process.getActiveResourcesInfo().filter((name) => name === 'Immediate'), [], 'nothing wakes it but a request');
   session.end('test');
 });
 

@@ -30,10 +30,6 @@ export class Migratable implements MigrationHooks {
   get value(): boolean {
     return this.#value;
   }
-  /** mig_in_progress */
-  get migrationInProgress(): boolean {
-    return this.#policy.running;
-  }
 
   /** migratable_store(): throws EBUSY for "no longer" while the flag is set. The value that it has already does nothing. */
   set(value: boolean): void {
