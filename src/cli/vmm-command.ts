@@ -1,4 +1,5 @@
 /** Declares `mdevsim vmm` and `mdevsim qmp`. Kept apart from program.ts for its many options. */
+import { Option } from 'commander';
 import type { Command } from 'commander';
 import type { VfioPciOptions } from '../client/vm/device.js';
 import type { GuestLoadOptions } from '../client/vm/guest-load.js';
@@ -15,11 +16,14 @@ import {
   GUEST_LOAD, parseDevice, parseGuestLoad, parsePrepareEvents, parseProtocol, parseQmp, parseRam, parseRfcOrder, parseStep,
 } from './vmm-options.js';
 
+/** Of --ram, where it is not given. */
+const RAM = '64M';
+
 interface Collected {
   lab?: string;
   slots: number;
-  device: VfioPciOptions[];
-  qmp: string[];
+  device?: VfioPciOptions[];
+  qmp?: string[];
   incoming?: string;
   ram: number;
   name?: string;
@@ -29,7 +33,7 @@ interface Collected {
   prepareEvents: PrepareEvents;
   protocol: ProtocolName;
   rfcOrder?: RfcOrder;
-  break: Step[];
+  break?: Step[];
   log?: boolean;
   guestLoad?: GuestLoadOptions | true;
   for?: number;
@@ -44,10 +48,10 @@ export function declareVmm(program: Command): void {
     .option('--device <uuid[,id=ID][,KEY=VALUE...]>',
       'an mdev as vfio-pci or vfio-ap device, as its driver says (repeatable); addr=05.0, enable-migration=auto|on|off, '
       + 'migration-events=on, iommufd=on',
-      many(parseDevice), [])
-    .option('--qmp <unix:path>', 'QMP server (repeatable)', many(parseQmp), [])
+      many(parseDevice))
+    .option('--qmp <unix:path>', 'QMP server (repeatable)', many(parseQmp))
     .option('--incoming <uri>', 'wait for a migration at unix:PATH, tcp:HOST:PORT, fd:N, or "defer" it to migrate-incoming')
-    .option('--ram <size>', 'memory', value(parseRam), parseRam('64M'))
+    .addOption(new Option('--ram <size>', 'memory').argParser(value(parseRam)).default(parseRam(RAM), RAM))
     .option('--name <name>', 'for query-name')
     .option('-S, --stopped', 'do not start the virtual machine')
     .option('--only-migratable', 'refuse whatever would block migration')
@@ -59,17 +63,17 @@ export function declareVmm(program: Command): void {
     .option('--rfc-order <order>', `with a protocol of the RFC, how a migration is completed: ${RFC_ORDERS.join(' (default), ')}`,
       value(parseRfcOrder))
     .option('--break <step>', `hold migrations before that step, until x-mdevsim-continue (repeatable): ${STEPS.join(', ')}`,
-      many(parseStep), [])
+      many(parseStep))
     .option('--guest-load [pages=N,bytes=N]', 'a guest that writes RAM pages and sends bytes through the first device, so many a second',
       value(parseGuestLoad))
     .option('--for <pid>', 'end when that process ends, and remove the sockets, and their directories if nothing else is there',
       value(parseOwner))
     .option('--log', 'say on stderr what happens')
     .addHelpText('after', '\nExample:\n  mdevsim vmm --lab /tmp/lab --device $UUID,id=vf0 --qmp unix:/tmp/a.qmp')
-    .action(async ({ device, stopped, onlyMigratable, notify, break: breaks, log, guestLoad, for: owner, ...rest }: Collected) => {
+    .action(async ({ device = [], qmp = [], stopped, onlyMigratable, notify, break: breaks = [], log, guestLoad, for: owner, ...rest }: Collected) => {
       const { vmm } = await import('./vmm.js');
       await vmm({
-        ...rest, ...(guestLoad === undefined ? {} : { guestLoad: guestLoad === true ? GUEST_LOAD : guestLoad }), devices: device,
+        ...rest, ...(guestLoad === undefined ? {} : { guestLoad: guestLoad === true ? GUEST_LOAD : guestLoad }), devices: device, qmp,
         stopped: stopped === true, onlyMigratable: onlyMigratable === true, notify: notify === true, breaks, log: log === true,
         ...(owner === undefined ? {} : { owner }),
       });
