@@ -37,7 +37,7 @@ interface AnyFieldType {
   readonly get: (view: DataView, offset: number) => unknown;
   readonly set: (view: DataView, offset: number, value: never) => void;
 }
-type Fields = Record<string, AnyFieldType>;
+export type Fields = Record<string, AnyFieldType>;
 type FieldValue<F> = F extends FieldType<infer T> ? T : never;
 type Values<F extends Fields> = { -readonly [K in keyof F]: FieldValue<F[K]> };
 

@@ -2,9 +2,11 @@
  * FaultInjector: what goes wrong in one device's migration, as set through its knobs (knobs.ts). Without a setting it does
  * nothing.
  */
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Errno } from '../abi/errno.js';
 import type { ErrnoName } from '../abi/errno.js';
 import type { FileRequest } from '../kernfs/file.js';
+import { interruptible } from '../kernfs/interrupt.js';
 import { prepareGenerated } from '../vfio/generated-state.js';
 import { TransitionFailure } from '../vfio/migration-hooks.js';
 import type { MigrationHooks, MigrationWalk, StreamDirection } from '../vfio/migration-hooks.js';
@@ -64,7 +66,7 @@ export class FaultInjector implements MigrationHooks {
 
   prepare(walk: MigrationWalk, request: FileRequest): Promise<void> | undefined {
     const delay = walk.path.reduce((sum, state) => sum + (this.delays.get(state) ?? 0), 0);
-    return delay === 0 ? undefined : interruptibleWait(delay, request.signal);
+    return delay === 0 ? undefined : interruptible(sleep(delay, undefined, { signal: request.signal }), request.signal);
   }
 
   beforeArc(_from: number, to: number): void {
@@ -95,23 +97,4 @@ export class FaultInjector implements MigrationHooks {
   dirtyRate(): number {
     return this.dirty;
   }
-}
-
-/** Throws EINTR when aborted. */
-function interruptibleWait(milliseconds: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve, reject) => {
-    if (signal.aborted) {
-      reject(new Errno('EINTR'));
-      return;
-    }
-    const interrupted = (): void => {
-      clearTimeout(timer);
-      reject(new Errno('EINTR'));
-    };
-    const timer = setTimeout(() => {
-      signal.removeEventListener('abort', interrupted);
-      resolve();
-    }, milliseconds);
-    signal.addEventListener('abort', interrupted, { once: true });
-  });
 }

@@ -3,13 +3,11 @@
  * Source: drivers/iommu/iommufd/main.c: iommufd_fops_ioctl().
  */
 import { Errno } from '../abi/errno.js';
-import type { Struct, StructValue } from '../abi/layout.js';
+import type { Fields, Struct, StructValue } from '../abi/layout.js';
 import { u32 } from '../abi/layout.js';
 import type { Caller } from '../kernfs/caller.js';
 import type { Awaitable } from '../kernfs/file.js';
 import type { IommufdContext } from './context.js';
-
-type Fields = Parameters<typeof import('../abi/layout.js').struct>[1];
 
 export interface CommandCall<S> {
   readonly context: IommufdContext;

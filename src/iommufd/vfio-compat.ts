@@ -3,7 +3,7 @@
  * IOMMU_VFIO_IOAS or made by the first VFIO_GROUP_SET_CONTAINER. Source: drivers/iommu/iommufd/vfio_compat.c.
  */
 import { Errno } from '../abi/errno.js';
-import type { Struct, StructValue } from '../abi/layout.js';
+import type { Fields, Struct, StructValue } from '../abi/layout.js';
 import { u32 } from '../abi/layout.js';
 import {
   VFIO_API_VERSION, VFIO_CHECK_EXTENSION, VFIO_DMA_CC_IOMMU, VFIO_DMA_MAP_FLAG_READ, VFIO_DMA_MAP_FLAG_WRITE,
@@ -60,8 +60,6 @@ function setIommu(context: IommufdContext, type: bigint): number {
   if (type === BigInt(VFIO_TYPE1_IOMMU)) ioas.setHugePages(false);
   return 0;
 }
-
-type Fields = Parameters<typeof import('../abi/layout.js').struct>[1];
 
 /** The struct up to and with `through`; EINVAL where argsz is smaller. */
 function copyIn<F extends Fields>(caller: Caller, argument: bigint, layout: Struct<F>, through: keyof F & string): StructValue<Struct<F>> {

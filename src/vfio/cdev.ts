@@ -7,7 +7,7 @@ import {
   VFIO_DEVICE_ATTACH_IOMMUFD_PT, VFIO_DEVICE_DETACH_IOMMUFD_PT, vfio_device_attach_iommufd_pt, vfio_device_bind_iommufd,
   vfio_device_detach_iommufd_pt,
 } from '../abi/vfio.js';
-import type { Struct, StructValue } from '../abi/layout.js';
+import type { Fields, Struct, StructValue } from '../abi/layout.js';
 import type { IommufdContext } from '../iommufd/context.js';
 import type { IommufdDevice } from '../iommufd/hwpt.js';
 import { IommufdFile } from '../iommufd/main.js';
@@ -40,8 +40,6 @@ export interface GroupExclusion {
   /** vfio_device_unblock_group(): once for every block() that did not throw. */
   unblock(): void;
 }
-
-type Fields = Parameters<typeof import('../abi/layout.js').struct>[1];
 
 interface Bound {
   readonly context: IommufdContext;

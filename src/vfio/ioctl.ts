@@ -6,7 +6,7 @@
  * holds beyond it is ignored.
  */
 import { Errno } from '../abi/errno.js';
-import type { Struct, StructValue } from '../abi/layout.js';
+import type { Fields, Struct, StructValue } from '../abi/layout.js';
 import type { CallerMemory } from '../kernfs/caller.js';
 import type { Awaitable, FileRequest } from '../kernfs/file.js';
 
@@ -22,8 +22,6 @@ export type IoctlTable<T> = ReadonlyMap<number, IoctlRow<T>>;
 export function ioctlTable<T>(rows: readonly (readonly [command: number, name: string, run: IoctlRow<T>['run']])[]): IoctlTable<T> {
   return new Map(rows.map(([command, name, run]) => [command, { name, run }]));
 }
-
-type Fields = Parameters<typeof import('../abi/layout.js').struct>[1];
 
 /**
  * copy_from_user() of the struct up to and with the field `through`; later fields are zero. Throws EFAULT where it can't be

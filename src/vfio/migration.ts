@@ -11,6 +11,7 @@ import {
   VFIO_DEVICE_STATE_ERROR, VFIO_DEVICE_STATE_RESUMING, VFIO_DEVICE_STATE_RUNNING, VFIO_DEVICE_STATE_STOP_COPY,
 } from '../abi/vfio.js';
 import type { Awaitable, FileRequest, OpenFile } from '../kernfs/file.js';
+import { interruptible } from '../kernfs/interrupt.js';
 import { logError } from '../trace/trace.js';
 import type { VfioMigrationOps } from './device.js';
 import { generated_record } from './generated-state.js';
@@ -169,7 +170,8 @@ export class MigrationMachine implements VfioMigrationOps {
   }
 
   async #queued(request: FileRequest, to: number, returns: boolean): Promise<OpenFile | undefined> {
-    while (this.#busy !== undefined) await unlessInterrupted(this.#busy, request.signal);
+    // A caller that was killed can't end before its request does.
+    while (this.#busy !== undefined) await interruptible(this.#busy, request.signal);
     return this.#request(request, to, returns);
   }
 
@@ -314,17 +316,4 @@ export class MigrationMachine implements VfioMigrationOps {
     return (position, size) =>
       this.#hooks.reduce((left, hook) => (left === 0 ? 0 : hook.streamLimit?.(direction, position, left) ?? left), size);
   }
-}
-
-/** Waits for `done`, but no longer than the caller does: EINTR. A caller that was killed can't end before its request does. */
-function unlessInterrupted(done: Promise<void>, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const interrupted = (): void => reject(new Errno('EINTR'));
-    if (signal.aborted) interrupted();
-    signal.addEventListener('abort', interrupted, { once: true });
-    void done.then(() => {
-      signal.removeEventListener('abort', interrupted);
-      resolve();
-    });
-  });
 }

@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import { errnoName, isErrno } from '../../src/abi/errno.js';
 import * as abi from '../../src/abi/iommufd.js';
 import { KERNEL_PROFILES } from '../../src/abi/kernel-profile.js';
-import type { Struct, StructValue } from '../../src/abi/layout.js';
+import type { Fields, Struct, StructValue } from '../../src/abi/layout.js';
 import {
   VFIO_CHECK_EXTENSION, VFIO_DEVICE_ATTACH_IOMMUFD_PT, VFIO_DEVICE_BIND_IOMMUFD, VFIO_DEVICE_DETACH_IOMMUFD_PT, VFIO_DEVICE_FEATURE,
   VFIO_DEVICE_GET_INFO, VFIO_DEVICE_GET_REGION_INFO, VFIO_DEVICE_RESET, VFIO_GET_API_VERSION, VFIO_IOMMU_GET_INFO, VFIO_IOMMU_MAP_DMA,
@@ -19,8 +19,6 @@ import { VfioDevice } from '../../src/vfio/core.js';
 import { FakeCaller, fakeRequest } from '../fakes/caller.js';
 import { loadGolden, number, text } from '../golden/load.js';
 import type { GoldenRecord } from '../golden/load.js';
-
-type Fields = Parameters<typeof import('../../src/abi/layout.js').struct>[1];
 
 const GROUP = { opened: false, block: () => assert.ok(!GROUP.opened), unblock: () => undefined };
 const device = new VfioDevice('d', {

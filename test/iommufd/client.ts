@@ -1,11 +1,9 @@
 /** A client of /dev/iommu for tests: encodes the structs, runs the command, decodes what came back. */
 import * as abi from '../../src/abi/iommufd.js';
-import type { Struct, StructValue } from '../../src/abi/layout.js';
+import type { Fields, Struct, StructValue } from '../../src/abi/layout.js';
 import { IommufdFile } from '../../src/iommufd/main.js';
 import { FakeCaller, fakeRequest } from '../fakes/caller.js';
 import type { FakeRequest } from '../fakes/caller.js';
-
-type Fields = Parameters<typeof import('../../src/abi/layout.js').struct>[1];
 
 export class Client {
   readonly caller: FakeCaller;

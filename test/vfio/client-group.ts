@@ -7,7 +7,7 @@
 import { closeSync, openSync, readSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import * as abi from '../../src/abi/vfio.js';
-import type { Struct, StructValue } from '../../src/abi/layout.js';
+import type { Fields, Struct, StructValue } from '../../src/abi/layout.js';
 import { openSlots } from '../../src/cli/run/slots.js';
 import { createEventfd, drainEventfd } from '../../src/sys/eventfd.js';
 import { addressOf, bind, lastErrno } from '../../src/sys/libc.js';
@@ -17,8 +17,6 @@ const UUID = 'd0000000-0000-4000-8000-000000000001';
 /** Where the test's card takes "write this page": see mounted.test.ts. */
 const DOORBELL = 2 ** 45;
 const PAGE = 4096n;
-
-type Fields = Parameters<typeof import('../../src/abi/layout.js').struct>[1];
 
 const cIoctl = bind('ioctl', 'int', ['int', 'ulong', 'pointer']);
 const cIoctlWord = bind('ioctl', 'int', ['int', 'ulong', 'ulong']);

@@ -1,11 +1,9 @@
 /** Ioctls of VFIO and iommufd as a client calls them: a struct goes in, the same struct as the kernel left it comes out. */
-import type { Struct, StructValue } from '../../abi/layout.js';
+import type { Fields, Struct, StructValue } from '../../abi/layout.js';
 import {
   VFIO_DEVICE_FEATURE, VFIO_DEVICE_FEATURE_GET, VFIO_DEVICE_FEATURE_PROBE, VFIO_DEVICE_FEATURE_SET, vfio_device_feature,
 } from '../../abi/vfio.js';
 import { ioctlFd } from '../../sys/io.js';
-
-type Fields = Parameters<typeof import('../../abi/layout.js').struct>[1];
 
 /** A struct that begins with `argsz`, which is filled in. `tail` follows it in memory. Throws Errno. */
 export function vfioIoctl<F extends Fields>(
