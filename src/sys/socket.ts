@@ -103,13 +103,18 @@ export function shutdownBoth(fd: number): void {
 
 /**
  * The descriptor of a connected socket, instead of the socket, which may have read nothing yet: Node's own stream costs more than
- * the bytes. Undefined where the connection is gone already. Source: Node's lib/net.js, `_handle`, which is not documented.
+ * the bytes. Undefined where the connection is gone already, or no descriptor is left for it: the peer sees it closed. Source: Node's
+ * lib/net.js, `_handle`, which is not documented.
  */
 export function takeSocket(socket: Socket): Fd | undefined {
   const fd = (socket as unknown as { readonly _handle?: { readonly fd?: number } | null })._handle?.fd ?? -1;
-  const taken = fd < 0 ? undefined : duplicate(fd);
-  socket.destroy();
-  return taken;
+  try {
+    return fd < 0 ? undefined : duplicate(fd);
+  } catch {
+    return undefined;
+  } finally {
+    socket.destroy();
+  }
 }
 
 /** CMSG_ALIGN */
