@@ -70,6 +70,7 @@ export class OutgoingRun {
   #oldState: RunState | undefined;
   #continue: (() => void) | undefined;
   #deviceError: Error | undefined;
+  #unfinished = false;
   #committed = false;
   /** The receiver may have the machine. */
   #given = false;
@@ -94,22 +95,46 @@ export class OutgoingRun {
     return () => Promise.resolve(socket);
   }
 
+  /** run() has begun and has not ended: there may be more to do although the migration's state is a final one. */
+  get unfinished(): boolean {
+    return this.#unfinished;
+  }
+
   /** To the end. Never rejects, but for defects. */
   async run(open: () => Promise<Fd>): Promise<void> {
-    if (await this.#connect(open)) {
+    this.#unfinished = true;
+    let failure: unknown;
+    let connected = false;
+    try {
+      await this.#connect(open);
+      connected = true;
       await this.#thread();
-      await this.#context.steps.reach('iteration_finish');
-      await this.#lock.hold(() => this.#iterationFinish());
+    } catch (error) {
+      failure = error;
     }
-    await this.#context.steps.reach('cleanup');
+    // From the final state on nobody else has a turn, or the next migration could begin before this one has ended.
     await this.#lock.acquire();
     try {
-      this.#cleanup();
-      await this.#lock.yieldFor(this.#context.steps.reach('notifiers.end'));
-      this.#notifyEnd();
+      await this.#finish(failure, connected);
     } finally {
+      this.#unfinished = false;
       this.#lock.release();
     }
+  }
+
+  /** migration_iteration_finish(), migration_cleanup(): under the lock, but for break points. */
+  async #finish(failure: unknown, connected: boolean): Promise<void> {
+    const { steps } = this.#context;
+    if (failure === undefined) this.#state.set('device', 'completed');
+    else this.#fail(failure);
+    if (connected) {
+      await this.#lock.yieldFor(steps.reach('iteration_finish'));
+      this.#iterationFinish();
+    }
+    await this.#lock.yieldFor(steps.reach('cleanup'));
+    this.#cleanup();
+    await this.#lock.yieldFor(steps.reach('notifiers.end'));
+    this.#notifyEnd();
   }
 
   /** migration_cancel(): on the main loop. After `commit` nobody waits for the answer any longer: see #commit(). */
@@ -142,22 +167,16 @@ export class OutgoingRun {
     this.#continue?.();
   }
 
-  /** migration_connect(): says whether the thread may run. */
-  async #connect(open: () => Promise<Fd>): Promise<boolean> {
+  /** migration_connect(): rejects where the thread may not run. */
+  async #connect(open: () => Promise<Fd>): Promise<void> {
     const { vm, steps, parameters } = this.#context;
-    try {
-      await steps.reach('connect');
-      this.#channel = new Channel(await open());
-      await steps.reach('setup.notifiers');
-      return await this.#lock.hold(() => {
-        if (!this.#state.is('setup')) throw new Cancelled();
-        vm.notifiers.call('setup', parameters.mode);
-        return true;
-      });
-    } catch (error) {
-      await this.#lock.hold(() => this.#fail(error));
-      return false;
-    }
+    await steps.reach('connect');
+    this.#channel = new Channel(await open());
+    await steps.reach('setup.notifiers');
+    await this.#lock.hold(() => {
+      if (!this.#state.is('setup')) throw new Cancelled();
+      vm.notifiers.call('setup', parameters.mode);
+    });
   }
 
   async #thread(): Promise<void> {
@@ -169,9 +188,10 @@ export class OutgoingRun {
       await this.#iterate();
       await this.#complete(answers);
     } catch (error) {
-      this.#fail(answers.refusal === undefined ? error : new Error(`Sibling indicated error 1: ${answers.refusal}`));
+      throw answers.refusal === undefined ? error : new Error(`Sibling indicated error 1: ${answers.refusal}`);
+    } finally {
+      this.statistics.ended();
     }
-    this.statistics.ended();
   }
 
   async #setup(channel: Channel): Promise<void> {
@@ -270,8 +290,6 @@ export class OutgoingRun {
     await steps.reach('commit');
     if (!this.#state.is('device')) throw new Cancelled();
     await this.#commit(answers);
-    this.statistics.ended();
-    this.#state.set('device', 'completed');
   }
 
   readonly #completePart: Readonly<Record<CompletionPart, () => Promise<void>>> = {

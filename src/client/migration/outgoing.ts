@@ -72,7 +72,8 @@ export class OutgoingMigration {
   info(): { [key: string]: Json } {
     const { vm } = this.#context;
     const { status, error } = this.state;
-    const reasons = vm.blockers.reasons();
+    // QEMU puts each one before those that it has put there, the newest first.
+    const reasons = vm.blockers.reasons().reverse();
     const blocked = reasons.length === 0 ? {} : { 'blocked-reasons': reasons };
     const failure = error === undefined ? {} : { 'error-desc': error };
     const statistics = this.#run?.statistics;
@@ -93,7 +94,7 @@ export class OutgoingMigration {
   /** migrate_prepare(): throws QmpError for what forbids a migration now. */
   #check(): void {
     const { vm, capabilities, parameters } = this.#context;
-    if (this.state.running) throw new QmpError("There's a migration process in progress");
+    if (this.state.running || this.#run?.unfinished === true) throw new QmpError("There's a migration process in progress");
     if (vm.state === 'inmigrate') throw new QmpError('Guest is waiting for an incoming migration');
     if (vm.state === 'postmigrate') throw new QmpError("Can't migrate the vm that was paused due to previous migration");
     const [reason] = vm.blockers.reasons(parameters.mode);
