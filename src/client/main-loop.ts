@@ -51,10 +51,13 @@ export class MainLoop {
     const watch = watchReadable(fd, () => {
       if (queued || closed) return;
       queued = true;
+      watch.pause();
       this.run(async () => {
         queued = false;
-        if (closed || drainEventfd(fd) === 0n) return;
-        await handler();
+        if (closed) return;
+        const count = drainEventfd(fd);
+        watch.resume();
+        if (count > 0n) await handler();
       }).catch(onFault);
     });
     return () => {

@@ -3,12 +3,17 @@ import koffi from 'koffi';
 import type { node } from 'koffi';
 
 export interface Watch {
+  /** No calls until resume(): for who is told again and again of what can't be looked at yet. */
+  pause(): void;
+  resume(): void;
   close(): void;
 }
 
 /** Calls back each time the event loop finds `fd` readable or hung up (level-triggered), until close(). */
 export function watchReadable(fd: number, callback: () => void): Watch {
-  return koffi.node.poll(fd, { readable: true, disconnect: true }, callback);
+  const events = { readable: true, disconnect: true };
+  const poll = koffi.node.poll(fd, events, callback);
+  return { pause: () => poll.stop(), resume: () => poll.start(events, callback), close: () => poll.close() };
 }
 
 type Direction = 'readable' | 'writable';

@@ -86,15 +86,16 @@ describe('GuestMemory', () => {
     assert.equal(vm.ram.dirtyPages(), 0);
   });
 
-  it('puts off stopping until the VM runs', () => {
+  it('puts off stopping until the VM runs, after devices were prepared and before they are changed', () => {
     const { vm } = recorded();
-    let running = false;
-    vm.memory.addLog({ start: () => (running = true), sync: () => undefined, stop: () => (running = false) });
+    const calls: string[] = [];
+    vm.handlers.add({ prepare: () => void calls.push('prepare'), change: () => void calls.push('change') });
+    vm.memory.addLog({ start: () => undefined, sync: () => undefined, stop: () => void calls.push('stop') });
     vm.memory.startDirtyLog();
     vm.memory.stopDirtyLog();
-    assert.equal(running, true);
+    assert.deepEqual(calls, []);
     vm.start();
-    assert.equal(running, false);
+    assert.deepEqual(calls, ['prepare', 'stop', 'change']);
   });
 });
 
@@ -145,7 +146,7 @@ describe('MigrationBlockers', () => {
 });
 
 describe('MigrationNotifiers', () => {
-  it('calls those of the mode, in order; setup stops at the first error', () => {
+  it('calls those of the mode, the newest first; setup stops at the first error', () => {
     const notifiers = new MigrationNotifiers();
     const calls: string[] = [];
     notifiers.add((notice) => void calls.push(`a ${notice}`));
@@ -159,7 +160,7 @@ describe('MigrationNotifiers', () => {
     notifiers.call('failed');
     remove();
     notifiers.call('done');
-    assert.deepEqual(calls, ['a setup', 'b setup', 'a failed', 'b failed', 'c failed', 'a done', 'c done']);
+    assert.deepEqual(calls, ['c setup', 'b setup', 'c failed', 'b failed', 'a failed', 'c done', 'a done']);
   });
 });
 

@@ -83,7 +83,7 @@ export class VfioDevices {
     const device = new kind(options, { qomPath, hotplugged: this.#complete, ...place }, {
       vm: this.#vm, loop: this.#loop, notify: this.#options.notify === true, protocol: this.#protocol,
       backend: options.iommufd === true ? this.#iommufd : this.#group,
-      others: this.#devices, unplug: (wanted) => (this.#options.onUnplugRequest ?? ((one): void => this.unplug(one)))(wanted),
+      others: this.#devices, unplug: this.#options.onUnplugRequest ?? ((wanted): void => this.#requested(wanted)),
     });
     device.realize();
     if (id === undefined) this.#anonymous++;
@@ -99,6 +99,7 @@ export class VfioDevices {
    */
   unplug(device: HostDevice): void {
     if (!this.#devices.includes(device)) return;
+    if (this.#vm.migrationIsRunning()) throw new VfioError('device_del not allowed while migrating');
     if (this.#vm.state !== 'inmigrate' || this.#options.loading?.() !== true) return this.#delete(device);
     if (this.#unplugging.has(device)) throw new VfioError(`Device ${device.id} is already in the process of unplug`);
     this.#unplugging.add(device);
@@ -109,6 +110,16 @@ export class VfioDevices {
         void this.#loop.run(() => this.#delete(device));
       },
     });
+  }
+
+  /** vfio_req_notifier_handler(): where it can't be done now, the kernel asks again. */
+  #requested(device: HostDevice): void {
+    try {
+      this.unplug(device);
+    } catch (error) {
+      if (!(error instanceof VfioError)) throw error;
+      this.#vm.environment.log('warning', error.message);
+    }
   }
 
   #delete(device: HostDevice): void {

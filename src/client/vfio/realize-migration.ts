@@ -71,25 +71,40 @@ function describe(name: string, error: Errno): string {
 /** Throws VfioError with enable-migration=on. */
 export function block(device: MigratableDevice, vm: Vm, reason: string, undo: Undo): void {
   if (device.enableMigration === 'on') throw new VfioError(reason);
-  device.realizeBlocker = addBlocker(vm, reason, undo);
+  const blocker = addBlocker(vm, reason);
+  undo(() => vm.blockers.delete(blocker));
+  device.realizeBlocker = blocker;
 }
 
-function addBlocker(vm: Vm, reason: string, undo: Undo): MigrationBlocker {
+/** Throws VfioError where it is refused. */
+function addBlocker(vm: Vm, reason: string): MigrationBlocker {
   try {
-    const blocker = vm.blockers.add(reason, ['normal']);
-    undo(() => vm.blockers.delete(blocker));
-    return blocker;
+    return vm.blockers.add(reason, ['normal']);
   } catch (error) {
     throw error instanceof BlockerRefused ? new VfioError(error.message) : error;
   }
 }
 
-/** One blocker for all, while there are several devices and one of them lacks P2P. */
+/** vfio_multiple_devices_migration_is_supported() */
+function canMigrateTogether(devices: readonly { readonly migration: MigrationSide | undefined }[]): boolean {
+  const all = devices.flatMap(({ migration }) => (migration instanceof DeviceMigration ? [migration] : []));
+  return all.length < 2 || all.every(({ flags }) => (flags & VFIO_MIGRATION_P2P) !== 0);
+}
+
+/** One blocker for all, while there are several devices and one of them lacks P2P: whoever of them comes last, or goes first. */
+const multipleBlockers = new WeakMap<Vm, MigrationBlocker>();
+
+/** vfio_block_multiple_devices_migration(), vfio_unblock_multiple_devices_migration() */
 function checkMultiple(device: MigratableDevice, vm: Vm, others: readonly MigratableDevice[], undo: Undo): void {
-  const all = [...others, device].flatMap(({ migration }) => (migration instanceof DeviceMigration ? [migration] : []));
-  if (all.length < 2 || all.every(({ flags }) => (flags & VFIO_MIGRATION_P2P) !== 0)) return;
+  undo(() => {
+    const blocker = multipleBlockers.get(vm);
+    if (blocker === undefined || !canMigrateTogether(vm.devices.filter((one) => one.name !== device.name))) return;
+    vm.blockers.delete(blocker);
+    multipleBlockers.delete(vm);
+  });
+  if (canMigrateTogether([...others, device])) return;
   if (device.enableMigration === 'on') throw new VfioError(MULTIPLE);
-  if (!vm.blockers.reasons().includes(MULTIPLE)) addBlocker(vm, MULTIPLE, undo);
+  if (!multipleBlockers.has(vm)) multipleBlockers.set(vm, addBlocker(vm, MULTIPLE));
 }
 
 /** Throws Errno: ENOTTY without migration, EOPNOTSUPP without STOP_COPY. */

@@ -21,7 +21,7 @@ export interface MigrationBlocker {
 }
 
 export class MigrationBlockers {
-  /** Newest first, as query-migrate lists them and as the first one that counts is found. */
+  /** Newest first, as the first one that counts is found. */
   readonly #blockers: MigrationBlocker[] = [];
   readonly #isBusy: () => boolean;
   readonly onlyMigratable: boolean;

@@ -63,7 +63,7 @@ export class GuestMemory {
   stopDirtyLog(): void {
     if (!this.#logging || this.#postponedStop !== undefined) return;
     if (this.#isRunning()) return this.#stop();
-    this.#postponedStop = this.#handlers.add({ change: (running) => { if (running) this.#finishStop(); } });
+    this.#postponedStop = this.#handlers.addFirst({ change: (running) => { if (running) this.#finishStop(); } });
   }
 
   #finishStop(): void {

@@ -15,14 +15,14 @@ export class MigrationNotifiers {
   /** Returns the function that takes it out again. */
   add(notifier: MigrationNotifier, modes: readonly MigrationMode[] = ['normal']): () => void {
     const entry = { notifier, modes: new Set(modes) };
-    this.#notifiers.push(entry);
+    this.#notifiers.unshift(entry);
     return () => {
       const at = this.#notifiers.indexOf(entry);
       if (at >= 0) this.#notifiers.splice(at, 1);
     };
   }
 
-  /** In the order in which they were added. `setup`: the first error ends it and is thrown. */
+  /** The newest first, as notifier_with_return_list_add() has them. `setup`: the first error ends it and is thrown. */
   call(notice: MigrationNotice, mode: MigrationMode = 'normal'): void {
     for (const { notifier, modes } of [...this.#notifiers]) if (modes.has(mode)) notifier(notice);
   }

@@ -17,6 +17,16 @@ export class VmStateHandlers {
   /** Returns the function that takes it out again. */
   add(handler: VmStateHandler): () => void {
     this.#handlers.push(handler);
+    return this.#remover(handler);
+  }
+
+  /** As add(), for what is no device's: such handlers have QEMU's priority 0, and come before those of devices. */
+  addFirst(handler: VmStateHandler): () => void {
+    this.#handlers.unshift(handler);
+    return this.#remover(handler);
+  }
+
+  #remover(handler: VmStateHandler): () => void {
     return () => {
       const at = this.#handlers.indexOf(handler);
       if (at >= 0) this.#handlers.splice(at, 1);

@@ -28,7 +28,40 @@ async function beforeSwitchover(run: Run): Promise<void> {
   await source.running();
 }
 
+/** The log of what is written can stop only when the machine runs again. */
+const STOPPED: readonly Scenario[] = [
+  {
+    title: 'a stopped machine, cancelled before the switchover, goes on', run: async (run) => {
+      const { source, target } = await run.pair();
+      await source.qmp.execute('stop');
+      await source.qmp.execute('migrate-set-capabilities', PAUSE);
+      await source.migrate(target);
+      await source.reached('pre-switchover');
+      await source.qmp.execute('migrate_cancel');
+      await source.reached('cancelled');
+      await run.called(source, /^migration-saving |SET MIG_DEVICE_STATE STOP/);
+      await source.qmp.execute('cont');
+      await source.running();
+    },
+  },
+  {
+    title: 'stopped while active, cancelled, goes on', run: async (run) => {
+      const { source, target } = await run.pair({ busy: true });
+      await slowly(source);
+      await source.migrate(target);
+      await source.reached('active');
+      await run.called(source, /SET MIG_DEVICE_STATE PRE_COPY /);
+      await source.qmp.execute('stop');
+      await source.qmp.execute('migrate_cancel');
+      await source.reached('cancelled');
+      await source.qmp.execute('cont');
+      await source.running();
+    },
+  },
+];
+
 export const CANCEL: readonly Scenario[] = [
+  ...STOPPED,
   {
     title: 'cancelled in setup, while it connects', run: async (run) => {
       const source = await run.start(SOURCE);

@@ -119,7 +119,7 @@ export function comparable(kind: Kind, calls: readonly string[], version = 0): s
     if (known?.treatment === 'once' && lines.at(-1) === line) continue;
     lines.push(line);
   }
-  if (!lines.slice(lines.findIndex((line) => RESUMING.test(line)) + 1).some((line) => / SET MIG_DEVICE_STATE /.test(line))) {
+  if (!lines.slice(lines.findLastIndex((line) => RESUMING.test(line)) + 1).some((line) => / SET MIG_DEVICE_STATE /.test(line))) {
     return lines.filter((line) => !line.startsWith('migration-resuming write '));
   }
   for (let at = lines.length - 2; at > 0; at--) {
