@@ -93,6 +93,8 @@ export async function umountLab(dir: string): Promise<void> {
 
 /** Checks the directory, and clears away a lab whose server died. */
 async function freeDirectory(dir: string): Promise<string> {
+  // Not the current directory, which resolve() would make of it: a shell's unset variable looks like this.
+  if (dir === '') throw new MountError('cannot mount: the name of the directory is empty');
   let path: string;
   try {
     path = mountPath(dir);

@@ -27,5 +27,5 @@ export { onTrace, setLogSink } from './trace/trace.js';
 export type { Category, TraceEvent, TraceSink } from './trace/trace.js';
 export { Vmm } from './lab/vmm.js';
 export type { VmmStartOptions } from './lab/vmm.js';
-export { QmpClient, QmpReplyError } from './client/qmp/client.js';
-export type { MigrationInfo, MigrationStatus, QmpCommandTypes, QmpEvent } from './client/qmp/client.js';
+export { QmpClient, QmpReplyError, QmpTimeoutError } from './client/qmp/client.js';
+export type { EventWait, MigrationInfo, MigrationStatus, QmpCommandTypes, QmpEvent } from './client/qmp/client.js';

@@ -1,7 +1,8 @@
 /** `mdevsim vmm`: a VMM that behaves to the driver and to a management client as QEMU does. */
+import { rmSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { startVmm } from '../client/main.js';
-import type { VmmOptions } from '../client/main.js';
+import type { RunningVmm, VmmOptions } from '../client/main.js';
 import { CliError, describe, EXIT_USAGE } from './errors.js';
 import { LAB_VARIABLE } from './labs.js';
 import { removeEmptyDirectory, whenGone } from './owner.js';
@@ -24,10 +25,9 @@ function logger(verbose: boolean): VmmOptions['log'] {
   };
 }
 
-/** It runs in a lab whose server has died. */
-function labEnded(): never {
-  process.stderr.write(`mdevsim: the lab at ${process.env[LAB_VARIABLE] ?? '/'} has ended\n`);
-  process.exit(1);
+/** What --for promises. */
+function removeDirectories(owner: number | undefined, sockets: readonly string[]): void {
+  if (owner !== undefined) for (const path of sockets) removeEmptyDirectory(dirname(path));
 }
 
 export async function vmm(request: VmmRequest): Promise<void> {
@@ -38,7 +38,15 @@ export async function vmm(request: VmmRequest): Promise<void> {
   // Whoever reads our output may go: that is no reason to end.
   process.stdout.on('error', () => undefined);
   process.stderr.on('error', () => undefined);
-  let running;
+  let running: RunningVmm | undefined;
+  /** It runs in a lab whose server has died: nothing can be closed in order any more. */
+  const labEnded = (): never => {
+    process.stderr.write(`mdevsim: the lab at ${process.env[LAB_VARIABLE] ?? '/'} has ended\n`);
+    const sockets = running?.sockets() ?? [];
+    for (const path of sockets) rmSync(path, { force: true });
+    removeDirectories(request.owner, sockets);
+    process.exit(1);
+  };
   try {
     running = await startVmm({ ...request, log: logger(request.log), devicesLost: labEnded });
   } catch (error) {
@@ -49,6 +57,6 @@ export async function vmm(request: VmmRequest): Promise<void> {
   if (request.owner !== undefined) whenGone(request.owner, shutdown);
   process.stdout.write(`ready${request.qmp.map((path) => ` unix:${path}`).join('')}\n`);
   const status = await ended;
-  if (request.owner !== undefined) for (const path of sockets()) removeEmptyDirectory(dirname(path));
+  removeDirectories(request.owner, sockets());
   process.exit(status);
 }

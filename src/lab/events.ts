@@ -27,7 +27,10 @@ export type LabEventType = LabEvent['type'];
 export type LabEventOf<T extends LabEventType> = Extract<LabEvent, { readonly type: T }>;
 export type LabListener = (event: LabEvent) => void;
 
-/** Events are delivered synchronously and in order. */
+/**
+ * Events are delivered synchronously and in order. What a listener throws is an uncaught exception of this process, as a failed
+ * assertion in a test should be: it changes nothing of what the device was doing.
+ */
 export class LabEvents {
   readonly #listeners = new Set<LabListener>();
   readonly #start = performance.now();
@@ -35,7 +38,13 @@ export class LabEvents {
   emit(event: LabEvent extends infer E ? (E extends LabEvent ? Omit<E, 'time'> : never) : never): void {
     if (this.#listeners.size === 0) return;
     const timed = { ...event, time: performance.now() - this.#start } as LabEvent;
-    for (const listener of [...this.#listeners]) listener(timed);
+    for (const listener of [...this.#listeners]) {
+      try {
+        listener(timed);
+      } catch (error) {
+        queueMicrotask(() => { throw error; });
+      }
+    }
   }
 
   /** Returns the function that ends it. */

@@ -157,6 +157,25 @@ describe('Lab', { skip: why }, () => {
     assert.equal(former.removed, true);
   }));
 
+  it('a listener that throws changes nothing of what it hears of; the process gets its exception', inLab(async (lab) => {
+    const device = lab.createDevice({ type: 'mtty-1' });
+    const heard: boolean[] = [];
+    const end = lab.on((event) => { if (event.type === 'block') throw new Error('of the listener'); });
+    lab.on((event) => { if (event.type === 'block') heard.push(event.blocked); });
+    const caught = new Promise<unknown>((resolve) => {
+      const former = process.listeners('uncaughtException');
+      process.removeAllListeners('uncaughtException');
+      process.once('uncaughtException', (error) => {
+        for (const listener of former) process.on('uncaughtException', listener);
+        resolve(error);
+      });
+    });
+    await shell('echo 1 > "$1/migration_block"', join(lab.dir, device.path));
+    assert.match(String(await caught), /of the listener/);
+    end();
+    assert.deepEqual([device.blocked, heard], [true, [true]]);
+  }));
+
   it('keeps the kernel log and tells of it', inLab(async (lab) => {
     const line = lab.next('klog', ({ message }) => message.includes(UUID));
     lab.createDevice({ type: 'mtty-1', uuid: UUID });

@@ -1,9 +1,11 @@
 /** The library's Vmm, as its user has it. */
 import assert from 'node:assert/strict';
-import { existsSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { describe, it } from 'node:test';
-import { eventually, MDEVSIM } from '../cli/mdevsim.js';
+import { umountLab } from '../../src/index.js';
+import { asRoot, eventually, MDEVSIM } from '../cli/mdevsim.js';
 import { Bench, quickly, SOURCE } from '../client/pair.js';
 import { Child, ROOT } from '../e2e/child.js';
 
@@ -48,4 +50,27 @@ describe('Vmm', { timeout: 60_000 }, () => {
       user.kill();
     }
   }));
+
+  it('leaves nothing either where the lab ends with that process', asRoot, async () => {
+    const scratch = mkdtempSync(join(tmpdir(), 'mdevsim-vmm-test-'));
+    const user = new Child('user', [process.execPath, '--import', 'tsx', '--input-type=module', '-e', `
+      import { Lab, Vmm } from '${join(ROOT, 'src/index.ts')}';
+      const lab = await Lab.mount('${scratch}');
+      const device = lab.createDevice({ type: 'mtty-1' });
+      const vmm = await Vmm.start({ lab, devices: [device.uuid + ',id=vf0'], args: ['--guest-load'] });
+      console.log('started', vmm.process.pid, vmm.socket, '.');
+      setInterval(() => undefined, 1000);
+    `]);
+    try {
+      const [, pid, socket = ''] = (await user.line(30, /^started .* \.$/)).split(' ');
+      user.process.kill('SIGKILL');
+      await user.ended;
+      await eventually('the VMM to end', () => !existsSync(`/proc/${pid}`));
+      await eventually('its directory to go', () => !existsSync(dirname(socket)));
+    } finally {
+      user.kill();
+      await umountLab(scratch).catch(() => undefined);
+      rmSync(scratch, { recursive: true, force: true });
+    }
+  });
 });
