@@ -55,10 +55,9 @@ export function open(session: Session, request: Request): void | Promise<void> {
 }
 
 function finishOpen(session: Session, request: Request, node: Node, file: OpenFile): void {
-  const refusal = session.ended ? new Errno('ENODEV', 'unmounted') : (request.flags & O_DIRECT) !== 0 ? new Errno('EINVAL', 'O_DIRECT') : undefined;
-  if (refusal !== undefined) {
+  if (session.ended || (request.flags & O_DIRECT) !== 0) {
     releaseFile(file);
-    throw refusal;
+    throw session.ended ? new Errno('ENODEV', 'unmounted') : new Errno('EINVAL', 'O_DIRECT');
   }
   const handle = session.handles.openFile(node, file, request.flags);
   const flush = file instanceof SlotFile ? 0 : FOPEN_NOFLUSH;

@@ -27,11 +27,14 @@ export function labElsewhere(path: string): LabElsewhere | undefined {
 export function needLab(dir: string): string {
   const path = resolve(dir);
   const elsewhere = labElsewhere(path);
-  const found = elsewhere === undefined ? labHere(path) : labsSeenBy(elsewhere.pid).includes(elsewhere.dir) ? path : undefined;
-  if (found !== undefined) return found;
-  const hint = elsewhere === undefined ? '' : `: process ${elsewhere.pid} here sees none at ${elsewhere.dir}; `
-    + 'containers must share their pid namespace (--pid container:NAME)';
-  throw new CliError(`${dir} is not a mounted lab${hint}`);
+  if (elsewhere === undefined) {
+    const found = labHere(path);
+    if (found === undefined) throw new CliError(`${dir} is not a mounted lab`);
+    return found;
+  }
+  if (labsSeenBy(elsewhere.pid).includes(elsewhere.dir)) return path;
+  throw new CliError(`${dir} is not a mounted lab: process ${elsewhere.pid} here sees none at ${elsewhere.dir}; `
+    + 'containers must share their pid namespace (--pid container:NAME)');
 }
 
 /** As the kernel names it: without the links that lead to its directory. */

@@ -102,7 +102,6 @@ export function deviceCommands({ devices, outgoing }: CommandContext): CommandTa
         if (CONTAINERS.includes(path)) throw new QmpError(`${text(id)} is not a device`);
         const device = devices.all.find(({ qomPath }) => qomPath === path);
         if (device === undefined) throw new QmpError(`Device '${text(id)}' not found`, 'DeviceNotFound');
-        if (outgoing.state.running) throw new QmpError('device_del not allowed while migrating');
         try {
           devices.unplug(device);
         } catch (error) {

@@ -3,9 +3,7 @@
  * migration_connect(), migration_thread(), migration_completion(), migration_iteration_finish(), migration_cleanup().
  *
  * Beyond QEMU's stream the receiver answers: `ready` when it has loaded everything, `started` when it has taken over. The source
- * gives the machine away with `commit`, between the two. Whatever goes wrong before leaves the machine here. Where all of `commit`
- * was sent, the connection is lost and nothing comes back, a token decides that both have; without one (the connection can't pass
- * descriptors) it is not known who has the machine, and it stays stopped here.
+ * gives the machine away with `commit`, between the two (handover.ts). Where it is not known who has the machine, it stays stopped here.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Fd } from '../../sys/fd.js';
@@ -21,7 +19,7 @@ import { BigLock } from './big-lock.js';
 import type { Capabilities } from './capabilities.js';
 import { Channel } from './channel.js';
 import type { OutgoingDevice } from './device-side.js';
-import { MachineToken } from './machine-token.js';
+import { Handover, Reclaimed } from './handover.js';
 import type { Parameters } from './parameters.js';
 import { RamSaver } from './ram-save.js';
 import { ReturnPath } from './return-path.js';
@@ -43,13 +41,6 @@ export interface MigrationContext {
 /** QEMU's MAX_WAIT: how long RAM alone may send before the devices have a turn, ms. */
 const RAM_TURN = 50;
 
-/** Who has the machine after a handover that was not answered. */
-const OWNER_TEXT = {
-  source: 'the virtual machine stays here',
-  destination: 'the destination has taken the virtual machine over',
-  unknown: 'the virtual machine may run on the destination',
-} as const;
-
 /** The state is no longer what the step needs: somebody has cancelled. */
 class Cancelled extends Error {}
 
@@ -63,19 +54,12 @@ export class OutgoingRun {
   readonly #ram: RamSaver;
   readonly #savers: OutgoingDevice[];
   #channel: Channel | undefined;
-  /** For the case that the handover's last words are lost. */
-  #token: MachineToken | undefined;
-  #taken = false;
+  readonly #handover = new Handover();
   #writer!: StreamWriter;
   #oldState: RunState | undefined;
   #continue: (() => void) | undefined;
   #deviceError: Error | undefined;
   #unfinished = false;
-  #committed = false;
-  /** The receiver may have the machine. */
-  #given = false;
-  /** Cancelled after `commit`. */
-  #reclaimed = false;
 
   constructor(context: MigrationContext, state: MigrationState) {
     const { vm, parameters } = context;
@@ -139,16 +123,16 @@ export class OutgoingRun {
 
   /** migration_cancel(): on the main loop. After `commit` nobody waits for the answer any longer: see #commit(). */
   cancel(): void {
-    if (!this.#committed) this.abandon();
+    if (!this.#handover.committed) this.abandon();
     else if (this.#state.running) {
-      this.#reclaimed = true;
+      this.#handover.reclaim();
       this.#channel?.shutdown();
     }
   }
 
   /** The source goes, or is told to stop: what is not committed does not happen. What is, is the destination's business. */
   abandon(): void {
-    if (this.#committed || !this.#state.running || this.#state.is('cancelling')) return;
+    if (this.#handover.committed || !this.#state.running || this.#state.is('cancelling')) return;
     this.#state.set(this.#state.status, 'cancelling');
     this.#abort.abort();
     this.#channel?.shutdown();
@@ -199,8 +183,7 @@ export class OutgoingRun {
     this.#writer = new StreamWriter(channel, (bytes) => this.#count(bytes));
     await steps.reach('save_setup');
     if (!this.#state.is('setup')) throw new Cancelled();
-    if (channel.passesDescriptors) this.#token = MachineToken.create();
-    await this.#writer.preamble(this.#token === undefined ? [] : [this.#token.fd]);
+    await this.#writer.preamble(this.#handover.descriptors(channel));
     const devices = vm.devices.map(({ sectionId, migration }) => (migration === undefined ? null : sectionId));
     const configuration: StreamConfiguration = { ram: vm.ram.size, protocol: this.#context.protocol.name, devices };
     await this.#writer.json('configuration', configuration);
@@ -305,40 +288,13 @@ export class OutgoingRun {
   };
 
   async #commit(answers: ReturnPath): Promise<void> {
-    this.#committed = true;
-    // A receiver that is known to be gone gets nothing; and a part of a record gives nothing away.
-    if (answers.lost !== undefined) throw answers.lost;
-    answers.committed = true;
-    await this.#writer.record('commit');
-    this.#given = true;
     try {
-      await answers.started;
-      if (answers.hasToken && this.#hasTaken()) throw new Error('The destination has not started what it says it has');
+      await this.#handover.commit(this.#writer, answers, (message) => this.#context.vm.environment.log('error', message));
     } catch (error) {
-      const owner = this.#owner(answers);
-      this.#given = owner !== 'source';
-      if (answers.refusal !== undefined) throw error;
-      if (this.#reclaimed && owner === 'source') {
-        this.#state.set('device', 'cancelling');
-        throw new Cancelled();
-      }
-      const why = error instanceof Error ? error.message : String(error);
-      const message = `The connection was lost in the handover, ${OWNER_TEXT[owner]}: ${why}`;
-      if (owner !== 'destination') throw new Error(message, { cause: error });
-      this.#context.vm.environment.log('error', message);
+      if (!(error instanceof Reclaimed)) throw error;
+      this.#state.set('device', 'cancelling');
+      throw new Cancelled();
     }
-  }
-
-  /** Who has the machine, when the receiver has refused, or nothing more will come from it. */
-  #owner({ refusal, hasToken }: ReturnPath): keyof typeof OWNER_TEXT {
-    if (refusal !== undefined) return 'source';
-    if (!hasToken) return 'unknown';
-    return this.#hasTaken() ? 'source' : 'destination';
-  }
-
-  /** Takes the machine back, where the token allows it. */
-  #hasTaken(): boolean {
-    return (this.#taken ||= this.#token?.take() ?? false);
   }
 
   /** migration_switchover_prepare(): waits for migrate-continue with the lock given back. */
@@ -368,7 +324,7 @@ export class OutgoingRun {
     const { vm } = this.#context;
     if (this.#state.is('completed')) vm.setState('postmigrate');
     else if (this.#oldState === undefined) return;
-    else if (this.#given) vm.setState('paused');
+    else if (this.#handover.given) vm.setState('paused');
     else if (isLive(this.#oldState)) vm.start();
     else if (vm.state === 'finish-migrate') vm.setState(this.#oldState);
   }
@@ -378,7 +334,7 @@ export class OutgoingRun {
       this.#ram.cleanup();
       for (const saver of this.#savers) saver.cleanup();
       this.#channel.shutdown();
-      this.#token?.close();
+      this.#handover.close();
     }
     this.#state.set('cancelling', 'cancelled');
   }

@@ -95,7 +95,7 @@ export class VfioDevices {
 
   /**
    * Closes the device, and says so as QEMU does. While a migration comes in there is no guest to agree to it, and QEMU keeps the
-   * device: it goes when the guest runs. Throws VfioError where that has been asked for already.
+   * device: it goes when the guest runs. Throws VfioError where that has been asked for already, and while a migration goes out.
    */
   unplug(device: HostDevice): void {
     if (!this.#devices.includes(device)) return;

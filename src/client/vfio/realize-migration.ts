@@ -91,20 +91,19 @@ function canMigrateTogether(devices: readonly { readonly migration: MigrationSid
   return all.length < 2 || all.every(({ flags }) => (flags & VFIO_MIGRATION_P2P) !== 0);
 }
 
-/** One blocker for all, while there are several devices and one of them lacks P2P: whoever of them comes last, or goes first. */
-const multipleBlockers = new WeakMap<Vm, MigrationBlocker>();
-
-/** vfio_block_multiple_devices_migration(), vfio_unblock_multiple_devices_migration() */
+/**
+ * One blocker for all, while there are several devices and one of them lacks P2P; it is no device's own.
+ * vfio_block_multiple_devices_migration(), vfio_unblock_multiple_devices_migration()
+ */
 function checkMultiple(device: MigratableDevice, vm: Vm, others: readonly MigratableDevice[], undo: Undo): void {
   undo(() => {
-    const blocker = multipleBlockers.get(vm);
-    if (blocker === undefined || !canMigrateTogether(vm.devices.filter((one) => one.name !== device.name))) return;
-    vm.blockers.delete(blocker);
-    multipleBlockers.delete(vm);
+    const blocker = vm.blockers.find(MULTIPLE);
+    const rest = vm.devices.filter((one) => one.name !== device.name);
+    if (blocker !== undefined && canMigrateTogether(rest)) vm.blockers.delete(blocker);
   });
   if (canMigrateTogether([...others, device])) return;
   if (device.enableMigration === 'on') throw new VfioError(MULTIPLE);
-  if (!multipleBlockers.has(vm)) multipleBlockers.set(vm, addBlocker(vm, MULTIPLE));
+  if (vm.blockers.find(MULTIPLE) === undefined) addBlocker(vm, MULTIPLE);
 }
 
 /** Throws Errno: ENOTTY without migration, EOPNOTSUPP without STOP_COPY. */

@@ -50,6 +50,11 @@ export class MigrationBlockers {
     if (at >= 0) this.#blockers.splice(at, 1);
   }
 
+  /** One that was added with that reason. */
+  find(reason: string): MigrationBlocker | undefined {
+    return this.#blockers.find((blocker) => blocker.reason === reason);
+  }
+
   /** What a migration of that mode is refused with; newest first. */
   reasons(mode: MigrationMode = 'normal'): string[] {
     return this.#blockers.filter(({ modes }) => modes.has(mode)).map(({ reason }) => reason);
