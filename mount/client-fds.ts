@@ -1,18 +1,17 @@
-/**
- * Descriptors of client processes, told apart by their inode numbers in /proc/<pid>/fdinfo: those files take no lock that a
- * client may hold while it waits for us (sys/process.ts has the rule).
- */
+/** Descriptors of client processes, told apart by their inode numbers in /proc/<pid>/fdinfo (sys/process.ts has the rules for that). */
 import { randomBytes } from 'node:crypto';
 import { readdirSync } from 'node:fs';
 import { io } from '../src/abi/ioctl.js';
 import { ioctlFdAsync } from '../src/sys/io.js';
-import { readFdInfo, takeProcessFd } from '../src/sys/process.js';
+import { readFdInfo, readFdInfoAsync, takeProcessFd } from '../src/sys/process.js';
 import type { FdInfo } from '../src/sys/process.js';
 import type { ClientView } from './encode.js';
 import type { Handle } from './handles.js';
 
 /** open(2) flag: such a descriptor is a path, not an open file. */
 const O_PATH = 0o10000000;
+/** Descriptors that are looked at together. */
+const AT_A_TIME = 32;
 /** Number of the private ioctl by which a copy of a descriptor tells which open file it is. No driver sees it. */
 const PROBE = io(0xfd, 0xfd);
 
@@ -25,7 +24,7 @@ export class ClientFds {
     this.#view = view;
   }
 
-  /** The lab's inode behind a descriptor; undefined when it is not open, or not ours, or may not be looked at. */
+  /** The lab's inode behind a descriptor; undefined when it is not open, or not ours, or may not be looked at. Not for FLUSH. */
   inodeAt(pid: number, fd: number): number | undefined {
     try {
       const info = readFdInfo(pid, fd);
@@ -39,18 +38,23 @@ export class ClientFds {
     return (info.flags & O_PATH) === 0 ? this.#view.inside(info.ino) : undefined;
   }
 
-  /** Whether the process has that inode at any descriptor; numbers for which `skip` is true are not looked at. */
-  hasInode(pid: number, ino: number, skip: (fd: number) => boolean): boolean {
+  /** Whether the process has that inode at any descriptor that `among` names. For every request. */
+  async hasInode(pid: number, ino: number, among: (fd: number) => boolean): Promise<boolean> {
     let names: string[];
     try {
       names = readdirSync(`/proc/${pid}/fdinfo`);
     } catch {
       return false;
     }
-    return names.some((name) => {
-      const fd = Number(name);
-      return !skip(fd) && this.inodeAt(pid, fd) === ino;
-    });
+    const fds = names.map(Number).filter(among);
+    const isIt = async (fd: number): Promise<boolean> => {
+      const info = await readFdInfoAsync(pid, fd);
+      return info !== undefined && this.inodeOf(info) === ino;
+    };
+    for (let at = 0; at < fds.length; at += AT_A_TIME) {
+      if ((await Promise.all(fds.slice(at, at + AT_A_TIME).map(isIt))).includes(true)) return true;
+    }
+    return false;
   }
 
   /**

@@ -161,9 +161,11 @@ export function poll(session: Session, request: Request): void {
 }
 
 /** close(2) of one descriptor; only slots ask for it. The file given away is released before close() returns, as the kernel's. */
-export function flush(session: Session, request: Request): void {
+export async function flush(session: Session, request: Request): Promise<void> {
   const { file } = fileHandle(session, request, session.message.u64(FLUSH.fh));
-  if (file instanceof SlotFile) session.slots.closed(file);
+  // Not an operation on what is released here: that would then wait for its end.
+  request.handle = undefined;
+  if (file instanceof SlotFile) await session.slots.closed(file);
   session.replies.done(request);
 }
 

@@ -154,15 +154,12 @@ export class Slots {
   }
 
   /** A descriptor of the slot was closed somewhere: has the process that it was given to none left? */
-  closed(slot: SlotFile): void {
-    const { binding } = slot;
-    if (binding !== undefined && !this.#holds(binding.pid, slot)) this.#unbind(slot);
-  }
-
-  #holds(pid: number, slot: SlotFile): boolean {
-    if (this.#slotAt(pid, slot.node.fd) === slot) return true;
-    const others = (fd: number): boolean => this.#numbers.has(fd);
-    return this.#clients.hasInode(pid, slot.node.ino, others);
+  async closed(slot: SlotFile): Promise<void> {
+    const { binding, node } = slot;
+    if (binding === undefined) return;
+    // Numbers of slots hold what was put there beforehand.
+    const held = await this.#clients.hasInode(binding.pid, node.ino, (fd) => fd === node.fd || !this.#numbers.has(fd));
+    if (!held && slot.binding === binding) this.#unbind(slot);
   }
 
   #slotAt(pid: number, fd: number): SlotFile | undefined {

@@ -2,6 +2,7 @@
  * Everything of the kernel's ABI that the project declares: the structs and constants exported by src/abi and mount.
  * The check of them against the C headers (scripts/abi-offsets, test/abi) walks this list, so nothing is left out by accident.
  */
+import * as aio from '../../src/abi/aio.js';
 import * as errno from '../../src/abi/errno.js';
 import * as ioctl from '../../src/abi/ioctl.js';
 import * as iommufd from '../../src/abi/iommufd.js';
@@ -14,7 +15,7 @@ import { OPERATIONS } from '../../mount/opcodes.js';
 
 /** By path, so that a test can see whether a module is missing. */
 export const ABI_MODULES: Readonly<Record<string, object>> = {
-  'src/abi/errno.ts': errno, 'src/abi/ioctl.ts': ioctl, 'src/abi/iommufd.ts': iommufd, 'src/abi/pci-header.ts': pciHeader,
+  'src/abi/aio.ts': aio, 'src/abi/errno.ts': errno, 'src/abi/ioctl.ts': ioctl, 'src/abi/iommufd.ts': iommufd, 'src/abi/pci-header.ts': pciHeader,
   'src/abi/pci.ts': pci, 'src/abi/serial.ts': serial, 'src/abi/vfio.ts': vfio, 'mount/fuse-abi.ts': fuse,
 };
 

@@ -1,5 +1,6 @@
 /** Eventfds: the counters that devices signal and VMMs wait on. Source: fs/eventfd.c. */
 import { ERRNO, Errno } from '../abi/errno.js';
+import { AioSignal } from './aio-signal.js';
 import { Fd } from './fd.js';
 import { isNonBlocking, pollFd, POLLOUT, readFd, readFdNow, writeFd } from './io.js';
 import { bind, check } from './libc.js';
@@ -17,10 +18,32 @@ export function createEventfd(initial = 0): Fd {
 }
 
 /**
- * Adds one, as eventfd_signal() does. A full counter (2^64-2) keeps its value: like the kernel's, that is not an error. Never
- * waits, although the eventfd is a client's and may be blocking.
+ * Adds one, as eventfd_signal() does, and never waits, although the eventfd is a client's and may be blocking: a full counter
+ * is not an error. Throws EINVAL where it is no eventfd.
  */
 export function signalEventfd(fd: number): void {
+  signal ??= kernelSignal() ?? signalByWrite;
+  signal(fd);
+}
+let signal: ((fd: number) => void) | undefined;
+
+/** undefined where the kernel can't: what there is of AIO is tried out, for some sandboxes have a part of it. */
+export function kernelSignal(): ((fd: number) => void) | undefined {
+  using probe = createEventfd();
+  try {
+    const aio = AioSignal.create();
+    aio.signal(probe.fd);
+    return drainEventfd(probe.fd) === 1n ? (fd) => aio.signal(fd) : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/**
+ * Where the kernel gives no AIO. Waits where somebody makes the eventfd blocking, or fills one that is, in the instant before the
+ * write; and a counter of 2^64-2 stays so.
+ */
+export function signalByWrite(fd: number): void {
   if (!isNonBlocking(fd) && (pollFd(fd, POLLOUT, 0) & POLLOUT) === 0) return;
   const result = writeFd(fd, ONE, 8);
   if (result < 0 && result !== -ERRNO.EAGAIN) throw Errno.fromNumber(-result, 'eventfd write');

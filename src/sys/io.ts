@@ -51,6 +51,9 @@ export function pwriteFd(fd: number, data: Uint8Array, offset: number): number {
   return result < 0 ? -lastErrno() : result;
 }
 
+/** read(2) on a worker thread. Bytes read; rejects with Errno. `data` must not be used until it settles. */
+export const readFdAsync = (fd: number, data: Uint8Array): Promise<number> => callAsync('read', cRead, fd, data, data.length);
+
 /** write(2) on a worker thread. `data` must not change until it settles. */
 export const writeFdAsync = (fd: number, data: Uint8Array): Promise<number> => callAsync('write', cWrite, fd, data, data.length);
 

@@ -62,6 +62,9 @@ export function callAsync(what: string, fn: CFunction, ...args: CValue[]): Promi
 
 /** System calls that not every libc wraps. Source: arch/x86/entry/syscalls, include/uapi/asm-generic/unistd.h. */
 const NUMBERS: Record<string, { x64: number; arm64: number }> = {
+  io_setup: { x64: 206, arm64: 0 },
+  io_submit: { x64: 209, arm64: 2 },
+  io_getevents: { x64: 208, arm64: 4 },
   pidfd_open: { x64: 434, arm64: 434 },
   pidfd_getfd: { x64: 438, arm64: 438 },
   process_vm_readv: { x64: 310, arm64: 270 },

@@ -1,13 +1,15 @@
 /**
  * Other processes: their memory, their descriptors, and what /proc says of them.
  *
- * Deadlock rule: only /proc/<pid>/status and /proc/<pid>/fdinfo may be read while a request of ours may hold that process up.
- * readlink in /proc/<pid>/fd, /proc/<pid>/stat and pidfd_getfd take the kernel's exec_update_lock, which a process keeps
- * in execve() while it waits for our answer to FLUSH.
+ * Deadlock rules, for the thread that serves requests of such a process. In execve() a process keeps the kernel's exec_update_lock while
+ * it waits for our answer to FLUSH: readlink in /proc/<pid>/fd, /proc/<pid>/stat and pidfd_getfd take that lock, so they are for
+ * requests that no execve() makes. In epoll_wait() a thread keeps the epoll's lock while it waits for our answer to POLL: the fdinfo of
+ * an epoll takes that one, so it is not read, or not by that thread.
  */
-import { Errno } from '../abi/errno.js';
+import { readlinkSync } from 'node:fs';
+import { ERRNO, Errno } from '../abi/errno.js';
 import { closeFd, Fd } from './fd.js';
-import { O_CLOEXEC, readFd } from './io.js';
+import { O_CLOEXEC, readFd, readFdAsync } from './io.js';
 import { addressOf, bind, check, lastErrno, syscall, syscallNumber, syscallVm } from './libc.js';
 
 const READV = syscallNumber('process_vm_readv');
@@ -94,18 +96,23 @@ export function takeProcessFd(pid: number, fd: number): Fd {
 const cOpen = bind('open', 'int', ['string', 'int', 'uint']);
 const page = Buffer.alloc(16384);
 
+/** undefined when it does not exist. Throws EACCES, EPERM. */
+function openProcFile(path: string): Fd | undefined {
+  const fd = cOpen(path, O_CLOEXEC, 0);
+  if (fd >= 0) return new Fd(fd);
+  const errno = Errno.fromNumber(lastErrno(), path);
+  if (errno.code === 'ENOENT' || errno.code === 'ESRCH') return undefined;
+  throw errno;
+}
+
 /** A small /proc file as text, or undefined when it does not exist. Throws EACCES, EPERM. */
 export function readProcFile(path: string): string | undefined {
-  const fd = cOpen(path, O_CLOEXEC, 0);
-  if (fd < 0) {
-    const errno = Errno.fromNumber(lastErrno(), path);
-    if (errno.code === 'ENOENT' || errno.code === 'ESRCH') return undefined;
-    throw errno;
-  }
-  const size = readFd(fd, page, page.length);
-  closeFd(fd);
+  const file = openProcFile(path);
+  if (file === undefined) return undefined;
+  const size = readFd(file.fd, page, page.length);
+  file.close();
   if (size < 0) {
-    if (size === -3) return undefined;
+    if (size === -ERRNO.ESRCH) return undefined;
     throw Errno.fromNumber(-size, path);
   }
   return page.toString('latin1', 0, size);
@@ -134,19 +141,52 @@ export interface FdInfo {
   readonly eventfd: boolean;
 }
 
+/** Enough of it for what is looked for, bytes. */
+const FDINFO = 512;
+
 const field = (text: string, name: string, radix: number): number => {
   const at = text.indexOf(name);
   return at < 0 ? -1 : Number.parseInt(text.slice(at + name.length), radix);
 };
 
-/** undefined when the descriptor is not open (or the process is gone). Throws EACCES where the machine forbids it. */
-export function readFdInfo(pid: number, fd: number): FdInfo | undefined {
-  const text = readProcFile(`/proc/${pid}/fdinfo/${fd}`);
-  if (text === undefined) return undefined;
+function parseFdInfo(text: string): FdInfo {
   return {
     ino: field(text, 'ino:\t', 10), mountId: field(text, 'mnt_id:\t', 10), flags: field(text, 'flags:\t', 8),
     eventfd: text.includes('eventfd-count:'),
   };
+}
+
+/** What is said of an epoll, unseen. */
+const EPOLL: FdInfo = { ino: 0, mountId: 0, flags: 0, eventfd: false };
+
+/**
+ * undefined when the descriptor is not open (or the process is gone). Throws EACCES where the machine forbids it. Not while the
+ * process may be in execve().
+ */
+export function readFdInfo(pid: number, fd: number): FdInfo | undefined {
+  if (isEpoll(pid, fd)) return EPOLL;
+  const text = readProcFile(`/proc/${pid}/fdinfo/${fd}`);
+  return text === undefined ? undefined : parseFdInfo(text);
+}
+
+function isEpoll(pid: number, fd: number): boolean {
+  try {
+    return readlinkSync(`/proc/${pid}/fd/${fd}`) === 'anon_inode:[eventpoll]';
+  } catch {
+    return false;
+  }
+}
+
+/** As readFdInfo(), and always allowed: a worker thread reads it. undefined too where it may not be looked at. */
+export async function readFdInfoAsync(pid: number, fd: number): Promise<FdInfo | undefined> {
+  try {
+    using file = openProcFile(`/proc/${pid}/fdinfo/${fd}`);
+    if (file === undefined) return undefined;
+    const data = Buffer.alloc(FDINFO);
+    return parseFdInfo(data.toString('latin1', 0, await readFdAsync(file.fd, data)));
+  } catch {
+    return undefined;
+  }
 }
 
 /** A piece of a process's address space: [start, end), and the inode of the file that is mapped there, 0 for none. */

@@ -262,4 +262,13 @@ suite('slots', { skip: noMounts }, () => {
       assert.equal(stats().handles, 0);
     });
   });
+
+  test('an epoll that waits for files of the lab, while others are given and closed: no deadlock', { skip: noPython }, async () => {
+    await withLab(async (lab, { dir }) => {
+      const result = await new Client('python3', [join(import.meta.dirname, 'client-epoll.py'), dir, '100'], 60_000).done;
+      assert.equal(result.stdout, 'done\n', result.stderr);
+      assert.equal(lab.given.length, 100);
+      assert.deepEqual(lab.released, lab.given);
+    });
+  });
 });

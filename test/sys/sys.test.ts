@@ -5,7 +5,7 @@ import { suite, test } from 'node:test';
 import { isErrno } from '../../src/abi/errno.js';
 import type { ErrnoName } from '../../src/abi/errno.js';
 import { getAffinity, setAffinity } from '../../src/sys/affinity.js';
-import { createEventfd, drainEventfd, signalEventfd } from '../../src/sys/eventfd.js';
+import { createEventfd, drainEventfd, kernelSignal, signalByWrite, signalEventfd } from '../../src/sys/eventfd.js';
 import { exec } from '../../src/sys/exec.js';
 import { Fd, closeFd, dupTo } from '../../src/sys/fd.js';
 import { POLLIN, ioctlFd, openFd, pollFd, readFd, setNonBlocking, writeFd, writeFd2, writeFdAsync } from '../../src/sys/io.js';
@@ -18,6 +18,9 @@ import { receiveFd, socketPair } from '../../src/sys/socket.js';
 import { watchReadable } from '../../src/sys/watch.js';
 
 const throwsErrno = (run: () => unknown, code: ErrnoName): void => assert.throws(run, (error) => isErrno(error, code));
+const FIONBIO = 0x5421;
+const FULL = 0xfffffffffffffffen;
+const words = (value: bigint): Uint8Array => new Uint8Array(new BigUint64Array([value]).buffer);
 const GONE = 0x3fffff;
 /** Not by closing it again: by now the number may be the test runner's. */
 const isGone = (number: number): void => assert.notEqual(readFdInfo(process.pid, number)?.eventfd, true);
@@ -67,12 +70,34 @@ suite('eventfd', () => {
     assert.equal(pollFd(fd.fd, POLLIN, 0), 0);
   });
 
-  test('a full counter stays full and is no error', () => {
+  for (const [title, blocking] of [['a full counter', false], ['a full counter of a blocking eventfd', true]] as const) {
+    test(`${title} stays full, which is no error and no wait`, () => {
+      using fd = createEventfd();
+      if (blocking) ioctlFd(fd.fd, FIONBIO, new Uint8Array(4));
+      assert.equal(writeFd(fd.fd, words(FULL), 8), 8);
+      signalByWrite(fd.fd);
+      assert.equal(drainEventfd(fd.fd), FULL);
+    });
+  }
+
+  test('the kernel signals without asking whether the counter is full', { skip: kernelSignal() === undefined && 'no AIO' }, () => {
     using fd = createEventfd();
-    const full = new BigUint64Array([0xfffffffffffffffen]);
-    assert.equal(writeFd(fd.fd, new Uint8Array(full.buffer), 8), 8);
+    ioctlFd(fd.fd, FIONBIO, new Uint8Array(4));
+    assert.equal(writeFd(fd.fd, words(FULL), 8), 8);
     signalEventfd(fd.fd);
-    assert.equal(drainEventfd(fd.fd), 0xfffffffffffffffen);
+    signalEventfd(fd.fd);
+    assert.equal(drainEventfd(fd.fd), FULL + 1n);
+  });
+
+  test('more signals than the kernel keeps completions of', () => {
+    using fd = createEventfd();
+    for (let i = 0; i < 5000; i++) signalEventfd(fd.fd);
+    assert.equal(drainEventfd(fd.fd), 5000n);
+  });
+
+  test('what is no eventfd can\'t be signalled', () => {
+    using fd = new Fd(openFd('/dev/null', 0));
+    throwsErrno(() => signalEventfd(fd.fd), 'EINVAL');
   });
 
   test('watchReadable() calls back on the event loop', async () => {
