@@ -5,8 +5,9 @@
 import { VERSION } from './commands/query.js';
 import { createCommands } from './commands/index.js';
 import { MainLoop } from './main-loop.js';
-import { bindFailure, parseUri } from './migration/address.js';
-import type { SocketAddress } from './migration/address.js';
+import { parseUri } from './migration/address.js';
+import { bindFailure } from './migration/connection.js';
+import type { SocketAddress } from './migration/connection.js';
 import { Capabilities } from './migration/capabilities.js';
 import { IncomingMigration } from './migration/incoming.js';
 import { OutgoingMigration } from './migration/outgoing.js';

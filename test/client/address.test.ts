@@ -6,7 +6,7 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { it } from 'node:test';
-import { connect } from '../../src/client/migration/address.js';
+import { connect } from '../../src/client/migration/connection.js';
 
 it('connect() that was given up before it began reaches nobody', async () => {
   const scratch = mkdtempSync(join(tmpdir(), 'mdevsim-address-'));

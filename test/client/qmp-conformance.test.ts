@@ -2,7 +2,8 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { closeSync, openSync } from 'node:fs';
-import { createConnection } from 'node:net';
+import { createConnection, createServer } from 'node:net';
+import type { AddressInfo } from 'node:net';
 import { describe, it } from 'node:test';
 import { takeSocket } from '../../src/sys/socket.js';
 import { qemuMajor, whyNoQemu } from '../e2e/requirements.js';
@@ -14,6 +15,20 @@ import {
 } from './qmp-script.js';
 
 const skip = whyNoQemu();
+
+/** Where no migration gets to, with nobody listening at port 1. */
+const NOWHERE = [
+  ...['', ',ipv4=on', ',ipv6', ',ipv4=off', ',ipv4=off,ipv6=off', ',to=9', ',keep-alive=on', ',foo'].map((options) => `tcp:127.0.0.1:1${options}`),
+  'tcp::1', 'tcp:localhost:1', 'tcp:[::1]:1', 'tcp:[::1]:1,ipv4', 'tcp:[127.0.0.1]:1', 'tcp:0x7f.1:1', 'tcp: 127.0.0.1:1', 'tcp:127.0.0.1:x',
+  'tcp:127.0.0.1:1x', 'tcp:127.0.0.1:2147483649', 'tcp:127.0.0.1:65537', `tcp:127.0.0.1:${'1'.repeat(33)}`, `unix:/${'x'.repeat(200)}`,
+];
+
+/** What comes after `migrate-incoming tcp:`, for a port that somebody has. */
+const interfacesWith = (busy: number): string[] => [
+  ':0', ':0,ipv4', ':0,ipv6', ':0,ipv4=on,ipv6=on', ':0,ipv4=off,ipv6=off', 'localhost:0', '127.0.0.1:0,ipv6=off', '127.0.0.1:0,ipv6', '[::1]:0',
+  '[::1]:0,ipv4=on', '[::1]:0,ipv6', '127.0.0.1:0,mptcp', `127.0.0.1:${busy}`, `127.0.0.1:${busy},to=${busy + 20}`, `[::1]:${busy}`,
+  `127.0.0.1:${busy},to=1`, '127.0.0.1:0,to=70000',
+];
 
 describe('QMP as stock QEMU speaks it', { timeout: 110_000, ...(skip === undefined ? {} : { skip }) }, () => {
   it('greets, refuses garbage and answers commands and mistakes alike', () => withBoth(['-machine', 'none'], [], async (both) => {
@@ -155,7 +170,7 @@ describe('QMP as stock QEMU speaks it', { timeout: 110_000, ...(skip === undefin
       await source.reached(/failed/);
       source.drain();
       replies.push(await source.command('query-migrate'));
-      for (const nowhere of ['tcp:127.0.0.1:1', `unix:/${'x'.repeat(200)}`]) {
+      for (const nowhere of NOWHERE) {
         const after = source.events.length;
         await source.command('migrate', { uri: nowhere });
         await source.reached(/failed/, after);
@@ -189,4 +204,24 @@ describe('QMP as stock QEMU speaks it', { timeout: 110_000, ...(skip === undefin
     }
     assertSame(told[1], told[0]);
   }));
+
+  it('listens where stock QEMU does, and says where', async () => {
+    const busy = createServer().listen(0);
+    try {
+      await once(busy, 'listening');
+      for (const address of interfacesWith((busy.address() as AddressInfo).port)) {
+        await withBoth(['-machine', 'none'], ['--incoming', 'defer'], async (both) => {
+          const told = [];
+          for (const peer of [both.qemu, both.ours]) {
+            await peer.greeting();
+            await peer.command('qmp_capabilities');
+            told.push([await peer.command('migrate-incoming', { uri: `tcp:${address}` }), await peer.command('query-migrate')]);
+          }
+          assertSame([address, told[1]], [address, told[0]]);
+        });
+      }
+    } finally {
+      busy.close();
+    }
+  });
 });

@@ -325,6 +325,9 @@ describe('a migration stream', { timeout: 80_000 }, () => {
     assert.deepEqual(parseUri('unix:/a:b'), { type: 'unix', path: '/a:b' });
     assert.deepEqual(parseUri('tcp:host:1'), { type: 'inet', host: 'host', port: '1' });
     assert.deepEqual(parseUri('tcp:[::1]:0'), { type: 'inet', host: '::1', port: '0' });
+    assert.deepEqual(parseUri('tcp:host:1,to=5,ipv4,ipv6=off,keep-alive=on,ipv4=off,other'), {
+      'type': 'inet', 'host': 'host', 'port': '1', 'to': 5, 'ipv4': true, 'ipv6': false, 'keep-alive': true,
+    });
     assert.deepEqual(parseUri('fd:7'), { type: 'fd', name: '7' });
     for (const uri of ['', 'unix:', 'tcp:', 'tcp:a', 'tcp:[::1', 'fd:', 'exec:true',
       'rdma:a:1']) assert.throws(() => parseUri(uri), { name: 'QmpError' }, uri);

@@ -16,7 +16,11 @@ export const SOCKET_ADDRESS: QmpObject = {
   union: 'type',
   struct: { type: { enum: ['inet', 'unix', 'fd'] } },
   variants: {
-    inet: struct({ host: 'str', port: 'str' }), unix: struct({ path: 'str' }), fd: struct({ str: 'str' }),
+    inet: struct({
+      'host': 'str', 'port': 'str', '*numeric': 'bool', '*to': 'uint16', '*ipv4': 'bool', '*ipv6': 'bool', '*keep-alive': 'bool',
+      '*mptcp': 'bool',
+    }),
+    unix: struct({ path: 'str' }), fd: struct({ str: 'str' }),
   },
 };
 /** MigrationAddress, as far as it is supported: sockets. */

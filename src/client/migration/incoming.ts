@@ -12,10 +12,11 @@ import type { Json } from '../qmp/json-parser.js';
 import { errorText } from './error-text.js';
 import { RUN_STATES, isLive } from '../vm/run-state.js';
 import type { RunState } from '../vm/run-state.js';
-import type { MigrationAddress, SocketAddress } from './address.js';
-import { InheritedSockets, listen, namedSocket } from './address.js';
+import type { MigrationAddress } from './address.js';
 import { BigLock } from './big-lock.js';
 import { Channel, ChannelError } from './channel.js';
+import { InheritedSockets, listen, namedSocket } from './connection.js';
+import type { SocketAddress } from './connection.js';
 import type { IncomingDevice } from './device-side.js';
 import { MachineToken } from './machine-token.js';
 import { loadRam } from './ram-load.js';
@@ -46,7 +47,7 @@ export class IncomingMigration {
   readonly #closing = new AbortController();
   #started = false;
   #exitOnError = true;
-  #bound: SocketAddress | undefined;
+  #bound: readonly SocketAddress[] | undefined;
   #loaders: (IncomingDevice | undefined)[] = [];
   /** Undefined: the source's `commit` alone gives the machine away. */
   #token: MachineToken | undefined;
@@ -93,7 +94,7 @@ export class IncomingMigration {
   info(): { [key: string]: Json } {
     const { status, error } = this.state;
     if (status === 'none') return {};
-    const socket = this.#bound === undefined || this.state.is('completed') ? {} : { 'socket-address': [this.#bound] };
+    const socket = this.#bound === undefined || this.state.is('completed') ? {} : { 'socket-address': [...this.#bound] };
     return { ...socket, status, ...(error === undefined ? {} : { 'error-desc': error }) };
   }
 

@@ -14,7 +14,7 @@ type Entity = { [key: string]: Json };
 const BUILTINS: Readonly<Record<string, string>> = {
   str: 'string', bool: 'boolean', int: 'int', number: 'number', null: 'null', any: 'value',
 };
-const INTEGERS: readonly QmpType[] = ['uint8', 'uint32', 'uint64'];
+const INTEGERS: readonly QmpType[] = ['uint8', 'uint16', 'uint32', 'uint64'];
 const NOTHING: QmpObject = { struct: {} };
 
 const optional = (name: string): boolean => name.startsWith('*');

@@ -8,7 +8,7 @@ import type { Json } from './json-parser.js';
 import { isJsonObject, JsonFloat } from './json-parser.js';
 
 export type QmpType =
-  | 'str' | 'strOrNull' | 'bool' | 'int' | 'uint8' | 'uint32' | 'uint64' | 'number' | 'null' | 'any'
+  | 'str' | 'strOrNull' | 'bool' | 'int' | 'uint8' | 'uint16' | 'uint32' | 'uint64' | 'number' | 'null' | 'any'
   | { readonly enum: readonly string[] }
   | { readonly list: QmpType }
   | QmpObject;
@@ -27,7 +27,7 @@ const isInteger = (value: Json): value is number | bigint =>
   typeof value === 'bigint' || (typeof value === 'number' && Number.isInteger(value));
 const inRange = (value: number | bigint, low: bigint, high: bigint): boolean => BigInt(value) >= low && BigInt(value) <= high;
 
-/** Throws QmpError where `value` does not have the type. `name` is the last part of the path: enums are named by it alone. */
+/** Throws QmpError where `value` does not have the type. `name` is the last part of the path: enums and small integers are named by it alone. */
 function checkValue(value: Json, type: QmpType, path: string, name: string): void {
   switch (type) {
     case 'any': return;
@@ -40,12 +40,12 @@ function checkValue(value: Json, type: QmpType, path: string, name: string): voi
       return;
     case 'int': if (!isInteger(value) || !inRange(value, -(1n << 63n), (1n << 63n) - 1n)) throw wrong(path, 'integer'); return;
     // A negative number is taken modulo 2^64, as old clients rely on; then the smaller types look at it.
-    case 'uint8': case 'uint32': case 'uint64':
+    case 'uint8': case 'uint16': case 'uint32': case 'uint64':
       if (!isInteger(value) || !inRange(value, -(1n << 63n), (1n << 64n) - 1n)) {
         throw new QmpError(`Parameter '${path}' expects uint64`);
       }
-      if (type !== 'uint64' && !inRange(value, 0n, type === 'uint8' ? 0xffn : 0xffff_ffffn)) {
-        throw new QmpError(`Parameter '${path}' expects ${type}_t`);
+      if (type !== 'uint64' && !inRange(value, 0n, (1n << BigInt(type.slice('uint'.length))) - 1n)) {
+        throw new QmpError(`Parameter '${name}' expects ${type}_t`);
       }
       return;
     default:
