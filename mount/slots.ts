@@ -8,6 +8,7 @@
 import { Errno } from '../src/abi/errno.js';
 import { Dir } from '../src/kernfs/dir.js';
 import { FileNode } from '../src/kernfs/file-node.js';
+import { labelOf } from '../src/kernfs/file.js';
 import type { FileRequest, OpenFile } from '../src/kernfs/file.js';
 import type { Node } from '../src/kernfs/node.js';
 import { trace } from '../src/trace/trace.js';
@@ -146,10 +147,10 @@ export class Slots {
       const slot = this.#slotAt(pid, fd);
       if (slot === undefined || slot.binding !== undefined) continue;
       slot.binding = new Binding(file, pid);
-      trace('slot.bind', { slot: slot.node.name, pid, fd, kind: file.kind });
+      trace('slot.bind', { slot: slot.node.name, pid, fd, file: labelOf(file) });
       return fd;
     }
-    trace('slot.none', { pid, kind: file.kind });
+    trace('slot.none', { pid, file: labelOf(file) });
     throw new Errno('EMFILE', 'no free slot');
   }
 
@@ -171,7 +172,7 @@ export class Slots {
     const { binding } = slot;
     if (binding === undefined) return;
     slot.binding = undefined;
-    trace('slot.unbind', { slot: slot.node.name, pid: binding.pid, fd: slot.node.fd, kind: binding.file.kind });
+    trace('slot.unbind', { slot: slot.node.name, pid: binding.pid, fd: slot.node.fd, file: labelOf(binding.file) });
     binding.close();
   }
 }

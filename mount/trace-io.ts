@@ -1,6 +1,7 @@
 /** Trace events of ioctls, reads and writes on VFIO files, in the order of the answers. Only called when asked for. */
 import { isErrno } from '../src/abi/errno.js';
 import { describeIoctl } from '../src/abi/ioctl-names.js';
+import { labelOf } from '../src/kernfs/file.js';
 import type { Awaitable, OpenFile } from '../src/kernfs/file.js';
 import { trace } from '../src/trace/trace.js';
 import type { Request } from './request.js';
@@ -45,7 +46,7 @@ export function traceIoctl(
         return undefined;
       }
     });
-    if (text !== undefined) trace('vfio.ioctl', { file: file.label ?? file.kind, command: text, pid: pidOf(request), result });
+    if (text !== undefined) trace('vfio.ioctl', { file: labelOf(file), command: text, pid: pidOf(request), result });
   }, String);
 }
 
@@ -55,6 +56,6 @@ export function traceTransfer<T>(
 ): Awaitable<T> {
   if (!KINDS.has(file.kind)) return run();
   const done = (result: string): void =>
-    trace('vfio.io', { file: file.label ?? file.kind, operation, pid: pidOf(request), offset, size, result });
+    trace('vfio.io', { file: labelOf(file), operation, pid: pidOf(request), offset, size, result });
   return watch(run, done, (value) => String(length(value)));
 }

@@ -39,3 +39,6 @@ export interface OpenFile {
   poll?(request: FileRequest, wake: (() => void) | undefined): number;
   release(): Awaitable<void>;
 }
+
+/** How traces name it. */
+export const labelOf = ({ label, kind }: OpenFile): string => label ?? kind;

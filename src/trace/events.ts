@@ -29,9 +29,9 @@ export const EVENTS = {
   'fuse.notify': event<{ code: string; nodeid: bigint; name: string | undefined }>('a notice was sent to the kernel'),
   'fuse.end': event<{ reason: string }>('the session ended'),
   /* Files that the server opens in its clients. */
-  'slot.bind': event<{ slot: string; pid: number; fd: number; kind: string }>('a file was given to a client'),
-  'slot.unbind': event<{ slot: string; pid: number; fd: number; kind: string }>('a client closed a file it was given'),
-  'slot.none': event<{ pid: number; kind: string }>('a client has no free slot: it gets EMFILE'),
+  'slot.bind': event<{ slot: string; pid: number; fd: number; file: string }>('a file was given to a client'),
+  'slot.unbind': event<{ slot: string; pid: number; fd: number; file: string }>('a client closed a file it was given'),
+  'slot.none': event<{ pid: number; file: string }>('a client has no free slot: it gets EMFILE'),
   /* sysfs. */
   'sysfs.show': event<{ path: string; tid: number; result: string }>('an attribute was read'),
   'sysfs.store': event<{ path: string; tid: number; data: string; result: string }>('an attribute was written'),

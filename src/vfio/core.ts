@@ -34,6 +34,7 @@ export class VfioDevice {
     this.name = name;
     this.profile = profile;
     this.ops = ops;
+    ops.migration?.named?.(name);
   }
 
   /** What the driver reaches client memory through; whoever opens the device sets its space. */

@@ -50,6 +50,8 @@ export interface VfioMigrationOps {
   getState(): number;
   /** migration_get_data_size(): bytes, stop_copy_length. */
   dataSize(request: FileRequest): Awaitable<bigint>;
+  /** The device's name, once: for the labels of data files. */
+  named?(device: string): void;
 }
 
 export interface VfioDeviceOps {

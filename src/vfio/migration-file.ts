@@ -14,7 +14,18 @@ export type StreamLimit = (position: number, size: number) => number;
 const EMPTY = new Uint8Array(0);
 
 abstract class DataFile {
+  abstract readonly kind: string;
+  readonly #device: string;
   protected disabled = false;
+
+  /** `device`: its name, for traces. */
+  constructor(device: string) {
+    this.#device = device;
+  }
+
+  get label(): string {
+    return `${this.kind} ${this.#device}`;
+  }
 
   /** The device has left the state that this file belongs to. */
   disable(): void {
@@ -34,8 +45,8 @@ export class SavingFile extends DataFile implements OpenFile {
   #position = 0;
   readonly #limit: StreamLimit;
 
-  constructor(source: StreamSource, limit: StreamLimit) {
-    super();
+  constructor(device: string, source: StreamSource, limit: StreamLimit) {
+    super(device);
     this.source = source;
     this.#limit = limit;
   }
@@ -73,8 +84,8 @@ export class ResumingFile extends DataFile implements OpenFile {
   readonly loader: StateLoader;
   readonly #limit: StreamLimit;
 
-  constructor(loader: StateLoader, limit: StreamLimit) {
-    super();
+  constructor(device: string, loader: StateLoader, limit: StreamLimit) {
+    super(device);
     this.loader = loader;
     this.#limit = limit;
   }

@@ -69,6 +69,7 @@ export class MigrationMachine implements VfioMigrationOps {
   #hooks: readonly MigrationHooks[];
   #flags: number;
   #state: number;
+  #name = '';
   #saving: SavingFile | undefined;
   #resuming: ResumingFile | undefined;
   /** Settles when the request before has: requests for a state go one after the other. */
@@ -85,6 +86,10 @@ export class MigrationMachine implements VfioMigrationOps {
 
   get flags(): number {
     return this.#flags;
+  }
+
+  named(device: string): void {
+    this.#name = device;
   }
 
   /** Throws EBUSY while the device is in a state that it would lose. */
@@ -262,7 +267,7 @@ export class MigrationMachine implements VfioMigrationOps {
       size: this.#generatedSize(), dirtyRate: this.#sum((hook) => hook.dirtyRate?.()), now: this.#now,
     };
     const source = new StreamSource(this.#device.header(), generated, this.#enomsg);
-    return (this.#saving = new SavingFile(source, this.#limit('saving')));
+    return (this.#saving = new SavingFile(this.#name, source, this.#limit('saving')));
   }
 
   /** Into STOP_COPY: goes on with the file of PRE_COPY where there is one. */
@@ -285,7 +290,7 @@ export class MigrationMachine implements VfioMigrationOps {
     const checkHeader = (header: Uint8Array): void => this.#device.checkHeader(header);
     const setup = { stateSize: largestState ?? stateSize, varies: largestState !== undefined, headerSize, checkHeader };
     const loader = this.#device.loader?.() ?? new StreamLoader(setup);
-    return (this.#resuming = new ResumingFile(loader, this.#limit('resuming')));
+    return (this.#resuming = new ResumingFile(this.#name, loader, this.#limit('resuming')));
   }
 
   #load(): void {

@@ -89,7 +89,7 @@ export class VfioDevices {
     if (id === undefined) this.#anonymous++;
     this.#devices.push(device);
     this.#vm.devices.push(device);
-    this.#log(device).devices.push(this.#logged(device));
+    this.#log(device).devices.unshift(this.#logged(device));
     return device;
   }
 
@@ -149,15 +149,16 @@ export class VfioDevices {
   /** A reset of the machine: QEMU resets devices that need it with their bus (vfio_reset_handler()), then every one by itself. */
   reset(): void {
     this.#complete = true;
-    for (const device of this.#devices) if (device.needsBusReset) device.resetByMachine();
-    for (const device of this.#devices) device.resetByMachine();
+    const newestFirst = [...this.#devices].reverse();
+    for (const device of newestFirst) if (device.needsBusReset) device.resetByMachine();
+    for (const device of newestFirst) device.resetByMachine();
   }
 
-  /** The process ends. */
+  /** The process ends: in the order in which the kernel closes the descriptors of one that exits. */
   close(): void {
     this.#group.leave();
     this.#iommufd.leave();
-    for (const device of [...this.#devices].reverse()) this.remove(device);
+    for (const device of [...this.#devices]) this.remove(device);
   }
 
   #pciPlace(addr: string | undefined): PciAddress {

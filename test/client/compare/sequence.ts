@@ -8,6 +8,8 @@ import type { Kind } from './machine.js';
 /** Calls by process, in the order in which the lab answered them. */
 export class TraceReader {
   readonly #calls = new Map<number, string[]>();
+  /** Devices of a process, in the order in which it has called them. */
+  readonly #devices = new Map<number, string[]>();
   /** Attributes read or written so far: what was traced before one of them has come in when it does. */
   marks = 0;
   #rest = '';
@@ -30,13 +32,22 @@ export class TraceReader {
     const fields = new Map(pairs.map(([, key, value]) => [key ?? '', (value ?? '').replace(/^"|"$/g, '')]));
     const field = (key: string): string => fields.get(key) ?? '';
     const pid = Number(field('pid'));
-    const file = field('file').replace(/ .*/, '');
+    const [kind = '', device] = field('file').split(' ');
+    const file = kind + (device === undefined ? '' : this.#number(pid, device));
     const call = match[1] === 'vfio.ioctl' ? `${file} ${field('command')} -> ${field('result')}`
-      : match[1] === 'slot.unbind' ? `${field('kind').replace(/ .*/, '')} close`
-        : `${file} ${field('operation')} ${position(file, Number(field('offset')))} ${field('size')} -> ${field('result')}`;
+      : match[1] === 'slot.unbind' ? `${file} close`
+        : `${file} ${field('operation')} ${position(kind, Number(field('offset')))} ${field('size')} -> ${field('result')}`;
     const list = this.#calls.get(pid) ?? [];
     list.push(call);
     this.#calls.set(pid, list);
+  }
+
+  /** Nothing for the first device, `(2)` for the second. */
+  #number(pid: number, device: string): string {
+    const devices = this.#devices.get(pid) ?? [];
+    if (!devices.includes(device)) this.#devices.set(pid, [...devices, device]);
+    const at = devices.includes(device) ? devices.indexOf(device) : devices.length;
+    return at === 0 ? '' : `(${at + 1})`;
   }
 }
 
@@ -55,7 +66,7 @@ const PENDING = [
 const PIECE = / iova=\d+ length=\d+/;
 
 /** A device in PRE_COPY that has nothing to give for now. */
-const NOTHING_YET = /^migration-saving read \d+ \d+ -> (0|ENOMSG)$/;
+const NOTHING_YET = /^migration-saving(\(\d\))? read \d+ \d+ -> (0|ENOMSG)$/;
 
 const LOG_STARTED = / (DMA_LOGGING_START|IOMMU_HWPT_SET_DIRTY_TRACKING .*|VFIO_IOMMU_DIRTY_PAGES flags=1) -> 0$/;
 const RESUMING = / SET MIG_DEVICE_STATE RESUMING /;
@@ -73,7 +84,7 @@ interface KnownDifference {
 
 export const KNOWN_DIFFERENCES: readonly KnownDifference[] = [
   {
-    in: ['vmm'], call: /^vfio-device VFIO_DEVICE_(GET_IRQ_INFO|SET_IRQS) index=5 /, treatment: 'absent',
+    in: ['vmm'], call: /^vfio-device(\(\d\))? VFIO_DEVICE_(GET_IRQ_INFO|SET_IRQS) index=5 /, treatment: 'absent',
     why: 'stock QEMU does not know the interrupt of migration_block',
   },
   {
@@ -96,7 +107,7 @@ export const KNOWN_DIFFERENCES: readonly KnownDifference[] = [
     why: '11 asks when it has an IOAS, not before, and once more when it has the device',
   },
   {
-    in: ['qemu'], since: 11, call: /^vfio-device VFIO_DEVICE_FEATURE SET 12 -> ENOTTY$/, treatment: 'absent',
+    in: ['qemu'], since: 11, call: /^vfio-device(\(\d\))? VFIO_DEVICE_FEATURE SET 12 -> ENOTTY$/, treatment: 'absent',
     why: '11 wants to be told when a device in PRE_COPY has new initial bytes (MIG_PRECOPY_INFOv2)',
   },
 ];
@@ -108,29 +119,37 @@ export const KNOWN_DIFFERENCES: readonly KnownDifference[] = [
  */
 export function comparable(kind: Kind, calls: readonly string[], version = 0): string[] {
   const lines: string[] = [];
-  let precopy = false;
+  /** Numbers of the devices that are in it. */
+  const precopy = new Set<string>();
   for (const call of calls) {
-    const state = / SET MIG_DEVICE_STATE (\w+).* -> 0$/.exec(call)?.[1];
-    if (state !== undefined) precopy = state.startsWith('PRE_COPY');
-    if (precopy && NOTHING_YET.test(call)) continue;
+    const [, number = '', state] = /^vfio-device(\(\d\))? .* SET MIG_DEVICE_STATE (\w+).* -> 0$/.exec(call) ?? [];
+    if (state?.startsWith('PRE_COPY') === true) precopy.add(number);
+    else if (state !== undefined) precopy.delete(number);
+    const waits = NOTHING_YET.exec(call);
+    if (waits !== null && precopy.has(waits[1] ?? '')) continue;
     const known = KNOWN_DIFFERENCES.find((row) => row.in.includes(kind) && (row.since ?? 0) <= version && row.call.test(call));
     if (known?.treatment === 'absent') continue;
     const line = known?.treatment === 'once' ? call.replace(PIECE, '') : call;
-    if (known?.treatment === 'once' && lines.at(-1) === line) continue;
+    if (known?.treatment === 'once' && lines.slice(endOfOthers(lines, known.call)).includes(line)) continue;
     lines.push(line);
   }
   if (!lines.slice(lines.findLastIndex((line) => RESUMING.test(line)) + 1).some((line) => / SET MIG_DEVICE_STATE /.test(line))) {
-    return lines.filter((line) => !line.startsWith('migration-resuming write '));
+    return lines.filter((line) => !/^migration-resuming(\(\d\))? write /.test(line));
   }
-  for (let at = lines.length - 2; at > 0; at--) {
+  for (let last = lines.length - 2; last > 0; last--) {
+    if (!PENDING[0].test(lines[last] ?? '') || !PENDING[1].test(lines[last + 1] ?? '')) continue;
+    const at = endOfOthers(lines.slice(0, last), PENDING[0]);
     if (LOG_STARTED.test(lines[at - 1] ?? '')) continue;
-    if (!PENDING[0].test(lines[at] ?? '') || !PENDING[1].test(lines[at + 1] ?? '')) continue;
-    let end = at + 1;
+    let end = last + 1;
     while (PENDING[1].test(lines[end] ?? '') || PENDING[2].test(lines[end] ?? '')) end++;
     lines.splice(at, end - at);
+    last = at;
   }
   return lines;
 }
+
+/** Behind the last line that is not such a call. */
+const endOfOthers = (lines: readonly string[], call: RegExp): number => lines.findLastIndex((line) => !call.test(line)) + 1;
 
 /** Events by name and what they tell; how many passes there are is a matter of time. */
 export function eventWords(events: readonly QmpEvent[]): string[] {

@@ -1,0 +1,119 @@
+/** Machines with two devices, which go from state to state together, and of which one can fail. */
+import { assertDone } from '../../e2e/assert.js';
+import { sh } from '../../e2e/child.js';
+import { SOURCE, TARGET } from '../../e2e/lab.js';
+import type { Run, Scenario } from './compare.js';
+import type { Machine } from './machine.js';
+import { slowly } from './machine.js';
+import { PAUSE } from './success.js';
+
+const SECOND = { [SOURCE]: '83b8f4f2-509f-382f-3c1e-e6bfe0fa1003', [TARGET]: '83b8f4f2-509f-382f-3c1e-e6bfe0fa1004' };
+/** Only with P2P can several devices migrate. */
+const FEATURES = ['stop-copy p2p', 'stop-copy p2p pre-copy'] as const;
+
+interface Pair {
+  readonly source: Machine;
+  readonly target: Machine;
+}
+
+/** `features`: of every device; `of`: and of those whose it are. */
+const withPair = (body: (pair: Pair, run: Run) => Promise<void>, features?: string, own: Record<string, string> = {}) =>
+  async (run: Run): Promise<void> => {
+    const seconds = Object.values(SECOND);
+    const types = `${run.lab.dir}/sys/class/mdev_bus/mtty/mdev_supported_types`;
+    for (const uuid of seconds) assertDone(sh(`echo ${uuid} > ${types}/mtty-1/create`));
+    try {
+      if (features !== undefined) for (const uuid of [SOURCE, TARGET, ...seconds]) run.lab.knob(uuid, 'features', features);
+      for (const [uuid, words] of Object.entries(own)) run.lab.knob(uuid, 'features', words);
+      const [source, target] = await Promise.all([
+        run.start(SOURCE, { also: SECOND[SOURCE], busy: true }), run.start(TARGET, { also: SECOND[TARGET], incoming: true }),
+      ]);
+      await source.running();
+      await body({ source, target }, run);
+      for (const machine of [source, target]) if (machine.child.running) await machine.quit();
+    } finally {
+      for (const machine of run.machines) await machine.child.stop('SIGKILL');
+      for (const uuid of seconds) assertDone(sh(`echo 1 > ${run.lab.path(uuid, 'remove')}`));
+    }
+  };
+
+async function migrate({ source, target }: Pair): Promise<void> {
+  await source.migrate(target);
+  await source.reached('completed');
+  await target.running();
+}
+
+async function cancelActive({ source, target }: Pair): Promise<void> {
+  await slowly(source);
+  await source.migrate(target);
+  await source.reached('active');
+  await source.qmp.execute('migrate_cancel');
+  await source.reached('cancelled');
+}
+
+async function cancelBeforeSwitchover({ source, target }: Pair): Promise<void> {
+  await source.qmp.execute('migrate-set-capabilities', PAUSE);
+  await source.migrate(target);
+  await source.reached('pre-switchover');
+  await source.qmp.execute('migrate_cancel');
+  await source.reached('cancelled');
+  await source.running();
+}
+
+const failing = (uuid: string, knob: string, text: string) => async ({ source, target }: Pair, run: Run): Promise<void> => {
+  run.lab.knob(uuid, knob, text);
+  await source.migrate(target);
+  await source.reached('failed');
+  await source.running();
+  run.lab.knob(uuid, knob, 'off');
+};
+
+const ORDINALS = { first: SOURCE, second: SECOND[SOURCE] ?? '' };
+
+export const TWO_DEVICES: readonly Scenario[] = [
+  ...FEATURES.map((words): Scenario => ({ title: `two devices are migrated, ${words}`, run: withPair(migrate, words) })),
+  ...FEATURES.map((words): Scenario => ({ title: `two devices, cancelled while active, ${words}`, run: withPair(cancelActive, words) })),
+  ...FEATURES.map((words): Scenario =>
+    ({ title: `two devices, cancelled before the switchover, ${words}`, run: withPair(cancelBeforeSwitchover, words) })),
+  ...Object.entries(ORDINALS).flatMap(([ordinal, uuid]): Scenario[] => [
+    {
+      title: `two devices, only the ${ordinal} has PRE_COPY`,
+      run: withPair(migrate, 'stop-copy p2p', { [uuid]: 'stop-copy p2p pre-copy' }),
+    },
+    ...['PRE_COPY EBUSY 1', 'PRE_COPY_P2P EIO 1', 'STOP_COPY EIO 1', 'STOP_COPY EIO 1 ERROR'].map((fault): Scenario =>
+      ({ title: `two devices, the ${ordinal} fails: ${fault}`, run: withPair(failing(uuid, 'fail', fault)) })),
+    { title: `two devices, the stream of the ${ordinal} fails`, run: withPair(failing(uuid, 'stream_fail', '40 EIO')) },
+  ]),
+  {
+    title: 'two devices, the destination refuses to load the second', run: withPair(async ({ source, target }, run) => {
+      const second = SECOND[TARGET] ?? '';
+      run.lab.knob(second, 'fail', 'RESUMING EIO 1');
+      await slowly(source);
+      await source.migrate(target);
+      await target.child.ended;
+      run.lab.knob(second, 'fail', 'off');
+      await source.reached('failed');
+      await source.running();
+    }),
+  },
+  {
+    title: 'two devices, stop and cont without a migration, and a reset', run: withPair(async ({ source }) => {
+      for (const command of ['stop', 'cont'] as const) await source.qmp.execute(command);
+      await source.qmp.execute('system_reset');
+      await source.qmp.event(({ event }) => event === 'RESET', { what: 'RESET' });
+    }),
+  },
+  {
+    title: 'two devices of a stopped machine', run: withPair(async ({ source, target }) => {
+      await source.qmp.execute('stop');
+      await source.migrate(target);
+      await source.reached('completed');
+      await target.is('paused');
+    }),
+  },
+  {
+    title: 'two devices, one without P2P: no migration', run: withPair(async ({ source, target }) => {
+      await source.migrate(target).then(() => Promise.reject(new Error('was not refused')), () => undefined);
+    }, undefined, { [SOURCE]: 'stop-copy' }),
+  },
+];
