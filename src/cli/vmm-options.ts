@@ -47,7 +47,10 @@ export function parseRam(text: string): number {
   return size;
 }
 
-const PROPERTIES = ['id', 'bus', 'addr', 'enable-migration', 'migration-events', 'iommufd', 'blocker', 'x-device-dirty-page-tracking'];
+const PROPERTIES = [
+  'id', 'bus', 'addr', 'enable-migration', 'migration-events', 'iommufd', 'blocker', 'x-device-dirty-page-tracking',
+  'x-pre-copy-dirty-page-tracking', 'x-migration-multifd-transfer',
+];
 
 /** `UUID[,id=vf0][,bus=pcie.0][,addr=05.0][,enable-migration=auto|on|off][,migration-events=on|off][,iommufd=on|off][,blocker=on|off]` */
 export function parseDevice(text: string): VfioPciOptions {
@@ -77,7 +80,9 @@ export function parseDevice(text: string): VfioPciOptions {
     bus: values.get('bus'), addr: values.get('addr'),
     enableMigration: choice<OnOffAuto>('enable-migration', ON_OFF_AUTO), migrationEvents: onOff('migration-events', false),
     iommufd: onOff('iommufd', false), blocker: onOff('blocker', true),
-    deviceDirtyTracking: onOff('x-device-dirty-page-tracking', true),
+    deviceDirtyTracking: choice<OnOffAuto>('x-device-dirty-page-tracking', ON_OFF_AUTO),
+    preCopyDirtyTracking: choice<OnOffAuto>('x-pre-copy-dirty-page-tracking', ON_OFF_AUTO),
+    multifdTransfer: choice<OnOffAuto>('x-migration-multifd-transfer', ON_OFF_AUTO),
   };
 }
 

@@ -23,12 +23,12 @@ describe('options of mdevsim vmm', () => {
 
   it('--device takes a UUID or a path, and properties', () => {
     const plain = { id: undefined, bus: undefined, addr: undefined, enableMigration: undefined, migrationEvents: false, iommufd: false, blocker: true,
-      deviceDirtyTracking: true };
+      deviceDirtyTracking: undefined, preCopyDirtyTracking: undefined, multifdTransfer: undefined };
     assert.deepEqual(parseDevice(UUID.toUpperCase()), { ...plain, sysfsdev: `/sys/bus/mdev/devices/${UUID}` });
-    const all = `/a/b,id=vf0,bus=pcie.0,addr=05.0,enable-migration=on,migration-events=on,iommufd=on,blocker=off,x-device-dirty-page-tracking=off`;
+    const all = `/a/b,id=vf0,bus=pcie.0,addr=05.0,enable-migration=on,migration-events=on,iommufd=on,blocker=off,x-device-dirty-page-tracking=off,x-pre-copy-dirty-page-tracking=auto,x-migration-multifd-transfer=on`;
     assert.deepEqual(parseDevice(all), {
       sysfsdev: '/a/b', id: 'vf0', bus: 'pcie.0', addr: '05.0', enableMigration: 'on', migrationEvents: true, iommufd: true, blocker: false,
-        deviceDirtyTracking: false,
+        deviceDirtyTracking: 'off', preCopyDirtyTracking: 'auto', multifdTransfer: 'on',
     });
     for (const text of ['', 'id=a', `${UUID},id`, `${UUID},nope=1`, `${UUID},enable-migration=maybe`, `${UUID},iommufd=1`]) {
       assert.throws(() => parseDevice(text), CliError, text);

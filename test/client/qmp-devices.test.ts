@@ -26,6 +26,8 @@ const SCRIPT: readonly (readonly [execute: string, args?: object])[] = [
   ...['nope', 5, ''].map((bus) => add({ ...nowhere, bus })), add({ ...there, nope: 1 }), add({ ...there, 'x-nope': 1 }),
   ...['x', true, 5, null].map((value) => add({ ...there, 'enable-migration': value })),
   ...['x', 'on', 1, null].map((value) => add({ ...there, 'migration-events': value })),
+  ...['x-device-dirty-page-tracking', 'x-pre-copy-dirty-page-tracking', 'x-migration-multifd-transfer'].flatMap((property) =>
+    ['x', true, 5, null].map((value) => add({ ...there, [property]: value }))),
   ...['x', '20', '1.8', '', 300, -2, 1.5, true, '01.0.0'].map((addr) => add({ ...there, addr })),
   ['qom-list', { path: '/machine/peripheral' }],
   add({ ...there, 'id': 'vf1', 'addr': '10', 'migration-events': true, 'enable-migration': 'on' }),
@@ -33,7 +35,10 @@ const SCRIPT: readonly (readonly [execute: string, args?: object])[] = [
   add({ sysfsdev: sysfsdev(TARGET), id: 'vf2', addr: '10' }), add({ sysfsdev: sysfsdev(TARGET), id: 'vf2', addr: '10.1' }),
   ['qom-list', { path: '/machine/peripheral' }],
   // Its name is that of its parent's parent.
-  add({ sysfsdev: sysfsdev(TARGET), id: 'machine', addr: 136 }),
+  add({
+    'sysfsdev': sysfsdev(TARGET), 'id': 'machine', 'addr': 136, 'x-device-dirty-page-tracking': 'auto', 'x-pre-copy-dirty-page-tracking': 'off',
+    'x-migration-multifd-transfer': 'on',
+  }),
   ['qom-list', { path: '/machine/peripheral' }],
   get('machine', 'type'), ['qom-list', { path: 'machine' }], ['qom-set', { path: 'machine', property: 'x', value: 1 }],
   ...['peripheral/machine', 'vf1', '/machine/peripheral/vf1', '/machine/peripheral/vf1/', '//machine//peripheral/vf1',
@@ -41,9 +46,12 @@ const SCRIPT: readonly (readonly [execute: string, args?: object])[] = [
     'eral/vf1', 'f1', '', '.', 'vf1/', '/vf1', 'machine/vf1', 'machine/peripheral/vf1'].map((path) => get(path, 'type')),
   ...['sysfsdev', 'enable-migration', 'migration-events', 'addr', 'legacy-addr', 'realized', 'hotplugged', 'hotpluggable',
   'nope',
-    'x-device-dirty-page-tracking', 'x-pre-copy-dirty-page-tracking'].flatMap((property) => [
+    'x-device-dirty-page-tracking', 'x-pre-copy-dirty-page-tracking', 'x-migration-multifd-transfer'].flatMap((property) => [
     get('vf1', property), get('peripheral/machine', property),
   ]),
+  ...['x-device-dirty-page-tracking', 'x-pre-copy-dirty-page-tracking', 'x-migration-multifd-transfer'].flatMap((property) =>
+    ['off', 'auto', 'x', true, 5, null].map((value): [string, object] => ['qom-set', { path: 'vf1', property, value }])),
+  get('vf1', 'x-migration-multifd-transfer'),
   ['qom-set', { path: 'vf1', property: 'enable-migration', value: 'off' }], ['qom-set', { path: 'vf1', property: 'nope',
   value: 1 }],
   ...['nope', 5, '/nope', '', null, '/machine/peripheral', '/machine'].map((id): [string, object] => ['device_del', { id }]),

@@ -54,18 +54,18 @@ describe('VMM: vfio-pci', { skip, timeout: 80_000 }, () => {
   }
 
   it('uses the log of the IOMMU where the device may not keep one', inLab(async (client) => {
-    await client.do('add', { ...card, iommufd: true, deviceDirtyTracking: false });
+    await client.do('add', { ...card, iommufd: true, deviceDirtyTracking: 'off' });
     assert.deepEqual([await client.do('dirtyTracking'), await client.do('blockers')], [[false, true], []]);
     for (const what of ['start', 'sync', 'sync', 'stop'] as const) await client.do('log', what);
     await client.do('unplug', 'vf0');
     // As QEMU, which does not count type1's log.
-    await client.do('add', { ...card, deviceDirtyTracking: false });
+    await client.do('add', { ...card, deviceDirtyTracking: 'off' });
     const reason = `${SOURCE}: VFIO device doesn't support device and IOMMU dirty tracking`;
     assert.deepEqual(await client.do('blockers'), [reason]);
     for (const what of ['start', 'sync', 'stop'] as const) await client.do('log', what);
     await client.do('unplug', 'vf0');
     assert.deepEqual(await client.do('blockers'), []);
-    await client.do('add', { ...card, deviceDirtyTracking: false, enableMigration: 'on' });
+    await client.do('add', { ...card, deviceDirtyTracking: 'off', enableMigration: 'on' });
     assert.deepEqual([client.happened, await client.do('blockers')], [[`warning: ${reason}`], []]);
   }));
 

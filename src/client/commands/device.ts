@@ -2,56 +2,13 @@
 import { QmpError } from '../qmp/error.js';
 import type { QmpArguments } from '../qmp/dispatch.js';
 import type { Json } from '../qmp/json-parser.js';
-import { JsonFloat } from '../qmp/json-parser.js';
 import type { OnOffAuto, VfioPciOptions } from '../vm/device.js';
-import { ON_OFF_AUTO, VfioError } from '../vm/device.js';
+import { VfioError } from '../vm/device.js';
 import type { CommandContext, CommandTable } from './context.js';
 import { text } from './context.js';
+import { PROPERTIES } from './properties.js';
 import { CONTAINERS, wholePath } from './qom.js';
 import { PCI_INFO, PROPERTIES_INFO } from './types.js';
-
-type Check = (name: string, value: Json) => Json;
-
-const string: Check = (name, value) => {
-  if (typeof value !== 'string') throw new QmpError(`Invalid parameter type for '${name}', expected: string`);
-  return value;
-};
-const onOff: Check = (name, value) => {
-  if (typeof value !== 'boolean') throw new QmpError(`Invalid parameter type for '${name}', expected: boolean`);
-  return value;
-};
-const onOffAuto: Check = (name, value) => {
-  if (!(ON_OFF_AUTO as readonly Json[]).includes(string(name, value))) {
-    throw new QmpError(`Parameter '${name}' does not accept value '${text(value)}'`);
-  }
-  return value;
-};
-
-/** set_pci_devfn(): text, or slot and function in one number. */
-const address: Check = (name, value) => {
-  if (typeof value === 'string') return value;
-  if (value instanceof JsonFloat) throw new QmpError(`Invalid parameter type for '${name}', expected: integer`);
-  if (typeof value !== 'number') throw new QmpError(`Invalid parameter type for '${name}', expected int or str`);
-  if (!Number.isInteger(value) || value < 0 || value > 0xff) throw new QmpError(`Parameter '${name}' expects a value between -1 and 255`);
-  return `${(value >> 3).toString(16)}.${value & 7}`;
-};
-
-interface Property {
-  readonly type: string;
-  readonly check: Check;
-  readonly default?: Json;
-  readonly description?: string;
-}
-
-/** Properties of vfio-pci that this VMM has. */
-const PROPERTIES: Readonly<Record<string, Property>> = {
-  'sysfsdev': { type: 'str', check: string },
-  'addr': { type: 'str', check: address, default: -1, description: 'Slot and optional function number, example: 06.0 or 06' },
-  'iommufd': { type: 'link<iommufd>', check: string },
-  'enable-migration': { type: 'OnOffAuto', check: onOffAuto, default: 'auto', description: 'on/off/auto' },
-  'migration-events': { type: 'bool', check: onOff, default: false, description: 'on/off' },
-  'x-device-dirty-page-tracking': { type: 'OnOffAuto', check: onOffAuto, default: 'on', description: 'on/off/auto' },
-};
 
 /** Throws QmpError. */
 function parseDevice({ driver, bus, id, ...properties }: QmpArguments): VfioPciOptions {
@@ -72,7 +29,9 @@ function parseDevice({ driver, bus, id, ...properties }: QmpArguments): VfioPciO
     enableMigration: values['enable-migration'] as OnOffAuto | undefined,
     migrationEvents: values['migration-events'] as boolean | undefined,
     iommufd: values['iommufd'] !== undefined,
-    deviceDirtyTracking: values['x-device-dirty-page-tracking'] !== 'off',
+    deviceDirtyTracking: values['x-device-dirty-page-tracking'] as OnOffAuto | undefined,
+    preCopyDirtyTracking: values['x-pre-copy-dirty-page-tracking'] as OnOffAuto | undefined,
+    multifdTransfer: values['x-migration-multifd-transfer'] as OnOffAuto | undefined,
   };
 }
 

@@ -1,8 +1,10 @@
 /** The object tree, as far as clients look at it. Source: QEMU's qom/qom-qmp-cmds.c. */
 import { QmpError } from '../qmp/error.js';
 import type { Json } from '../qmp/json-parser.js';
+import type { OnOffAuto } from '../vm/device.js';
 import type { CommandContext, CommandTable } from './context.js';
 import { text } from './context.js';
+import { onOffAuto } from './properties.js';
 import { PROPERTIES_INFO } from './types.js';
 
 interface QomObject {
@@ -76,10 +78,14 @@ export function qomCommands({ vm }: CommandContext): CommandTable {
     },
     'qom-set': {
       arguments: { path: 'str', property: 'str', value: 'any' },
-      run: ({ path, property }) => {
+      run: ({ path, property, value }) => {
         const object = find(path);
         if (!object.properties.has(text(property))) throw new QmpError(`Property '${object.type}.${text(property)}' not found`);
         const device = vm.devices.find(({ qomPath }) => qomPath === object.path);
+        if (device !== undefined && property === 'x-migration-multifd-transfer') {
+          device.multifdTransfer = onOffAuto(property, value ?? null) as OnOffAuto;
+          return {};
+        }
         if (device === undefined) throw new QmpError(`Property '${object.type}.${text(property)}' is read-only`);
         const named = device.id === '' ? '' : ` on device '${device.id}'`;
         throw new QmpError(`Attempt to set property '${text(property)}'${named} (type '${device.api}') after it was realized`);

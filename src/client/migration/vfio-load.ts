@@ -4,6 +4,7 @@ import { VFIO_DEVICE_STATE_RESUMING } from '../../abi/vfio.js';
 import type { VfioMigration, VfioPciDevice } from '../vm/device.js';
 import { VfioError } from '../vm/device.js';
 import type { IncomingDevice } from './device-side.js';
+import { checkMultifd } from './vfio-multifd.js';
 
 export class DeviceLoader implements IncomingDevice {
   readonly #device: VfioPciDevice;
@@ -16,6 +17,7 @@ export class DeviceLoader implements IncomingDevice {
 
   /** vfio_load_setup(). Throws VfioError. */
   setup(): void {
+    checkMultifd(this.#device);
     this.#migration.setState(VFIO_DEVICE_STATE_RESUMING, this.#migration.deviceState);
     if (this.#migration.hasData) return;
     // No transition, no data_fd. QEMU finds that out with its first write.

@@ -11,6 +11,7 @@ import { VfioError } from '../vm/device.js';
 import type { VfioMigration, VfioPciDevice } from '../vm/device.js';
 import type { MigrationStatistics } from './statistics.js';
 import type { StreamWriter } from './stream-writer.js';
+import { checkMultifd } from './vfio-multifd.js';
 
 /** QEMU's VFIO_MIG_DEFAULT_DATA_BUFFER_SIZE, bytes. */
 const BUFFER_SIZE = 1 << 20;
@@ -41,6 +42,7 @@ export class DeviceSaver implements OutgoingDevice {
 
   /** vfio_save_setup(). Throws VfioError. */
   setup(): void {
+    checkMultifd(this.#device);
     const size = Math.min(BUFFER_SIZE, this.#stopCopySize(BUFFER_SIZE));
     if (size === 0) throw new VfioError(`${this.#device.name}: Failed to allocate migration data buffer`);
     // Touched now: the first read may find the machine stopped.

@@ -181,7 +181,8 @@ export class VfioDevices {
     return log;
   }
 
-  #logged({ fd, name, opened, dirtyTracking, migration }: HostDevice): LoggedDevice {
-    return { fd, name, container: opened.container, dirtyTracking, migration };
+  #logged({ fd, name, opened, dirtyTracking, migration, options }: HostDevice): LoggedDevice {
+    const preCopyTracking = options.preCopyDirtyTracking !== 'off';
+    return { fd, name, container: opened.container, dirtyTracking, preCopyTracking, migration };
   }
 }

@@ -4,6 +4,7 @@
  */
 import {
   VFIO_DEVICE_FEATURE_DMA_LOGGING_REPORT, VFIO_DEVICE_FEATURE_DMA_LOGGING_START, VFIO_DEVICE_FEATURE_DMA_LOGGING_STOP,
+  VFIO_DEVICE_STATE_PRE_COPY, VFIO_DEVICE_STATE_PRE_COPY_P2P, VFIO_DEVICE_STATE_RUNNING, VFIO_DEVICE_STATE_RUNNING_P2P,
   vfio_device_feature_dma_logging_control, vfio_device_feature_dma_logging_range, vfio_device_feature_dma_logging_report,
 } from '../../abi/vfio.js';
 import { isErrno } from '../../abi/errno.js';
@@ -17,12 +18,15 @@ import { PAGE_SIZE } from '../vm/ram.js';
 import { bitmapFor, mergeBitmap } from './container.js';
 import type { Container } from './container.js';
 import { deviceFeature, setBareFeature } from './ioctl.js';
+import { DeviceMigration } from './migration.js';
 
 export interface LoggedDevice {
   readonly fd: number;
   readonly name: string;
   readonly container: Container;
   readonly dirtyTracking: boolean;
+  /** What it has written may be asked for while it runs. */
+  readonly preCopyTracking: boolean;
   readonly migration: MigrationSide | undefined;
 }
 
@@ -55,7 +59,9 @@ export class DeviceLog implements DirtyLog {
     this.#logging = started;
   }
 
+  /** Where vfio_log_sync_needed(). */
   sync(ram: Ram): void {
+    if (this.devices.some((device) => !device.preCopyTracking && runs(device))) return;
     if (this.#logging === undefined) return this.#container.queryDirtyBitmap(ram);
     const bitmap = bitmapFor(ram);
     for (const device of this.#logging) {
@@ -88,6 +94,9 @@ export class DeviceLog implements DirtyLog {
       }));
   }
 }
+
+const RUNS = new Set([VFIO_DEVICE_STATE_RUNNING, VFIO_DEVICE_STATE_RUNNING_P2P, VFIO_DEVICE_STATE_PRE_COPY, VFIO_DEVICE_STATE_PRE_COPY_P2P]);
+const runs = ({ migration }: LoggedDevice): boolean => migration instanceof DeviceMigration && RUNS.has(migration.deviceState);
 
 function stopDevice(device: LoggedDevice): void {
   try { setBareFeature(device.fd, VFIO_DEVICE_FEATURE_DMA_LOGGING_STOP); } catch { /* Closing the device ends it. */ }

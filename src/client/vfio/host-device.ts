@@ -60,6 +60,7 @@ export abstract class HostDevice implements VfioPciDevice {
   migration: MigrationSide | undefined;
   realizeBlocker: MigrationBlocker | undefined;
   dirtyTracking = false;
+  multifdTransfer: OnOffAuto;
 
   abstract readonly api: 'vfio-ap' | 'vfio-pci';
   abstract readonly sectionId: string;
@@ -91,6 +92,7 @@ export abstract class HostDevice implements VfioPciDevice {
     this.qomPath = place.qomPath;
     this.place = place;
     this.enableMigration = options.enableMigration ?? 'auto';
+    this.multifdTransfer = options.multifdTransfer ?? 'auto';
     this.environment = environment;
     try {
       // The kernel would give a group's device twice; of a cdev it refuses the second.
@@ -163,8 +165,9 @@ export abstract class HostDevice implements VfioPciDevice {
       ['sysfsdev', { type: 'str', value: this.options.sysfsdev }],
       ['enable-migration', { type: 'OnOffAuto', value: this.enableMigration }],
       ['migration-events', { type: 'bool', value: this.options.migrationEvents ?? false }],
-      ['x-device-dirty-page-tracking', { type: 'OnOffAuto', value: this.options.deviceDirtyTracking === false ? 'off' : 'on' }],
-      ['x-pre-copy-dirty-page-tracking', { type: 'OnOffAuto', value: 'on' }],
+      ['x-device-dirty-page-tracking', { type: 'OnOffAuto', value: this.options.deviceDirtyTracking ?? 'on' }],
+      ['x-pre-copy-dirty-page-tracking', { type: 'OnOffAuto', value: this.options.preCopyDirtyTracking ?? 'on' }],
+      ['x-migration-multifd-transfer', { type: 'OnOffAuto', value: this.multifdTransfer }],
     ]);
   }
 

@@ -51,7 +51,7 @@ export function realizeMigration(device: MigratableDevice, vm: Vm, others: reado
     return block(device, vm, describe(name, error), undo);
   }
   const canLog = probeFeature(device.fd, VFIO_DEVICE_FEATURE_DMA_LOGGING_START);
-  device.dirtyTracking = canLog && device.options.deviceDirtyTracking !== false;
+  device.dirtyTracking = canLog && device.options.deviceDirtyTracking !== 'off';
   // QEMU asks it of every device. One that writes to no memory needs no log of what it writes.
   if (device.dma && !device.dirtyTracking && !device.opened.iommuDirtyTracking) {
     const reason = `${name}: VFIO device doesn't support device and IOMMU dirty tracking`;

@@ -29,8 +29,12 @@ export interface VfioPciOptions {
   readonly migrationEvents?: boolean | undefined;
   /** By cdev and iommufd. Default: by group and type1. */
   readonly iommufd?: boolean | undefined;
-  /** x-device-dirty-page-tracking. Default on. */
-  readonly deviceDirtyTracking?: boolean | undefined;
+  /** x-device-dirty-page-tracking. Default on; auto is as on. */
+  readonly deviceDirtyTracking?: OnOffAuto | undefined;
+  /** x-pre-copy-dirty-page-tracking: off asks what devices have written only when they are stopped. Default on; auto is as on. */
+  readonly preCopyDirtyTracking?: OnOffAuto | undefined;
+  /** x-migration-multifd-transfer. Default auto, which is as off: this VMM has one channel. */
+  readonly multifdTransfer?: OnOffAuto | undefined;
   /** The blocker's eventfd is registered. Default true; stock QEMU knows of none. */
   readonly blocker?: boolean | undefined;
 }
@@ -138,6 +142,8 @@ export interface VfioPciDevice {
   readonly userBlocker: MigrationBlocker | undefined;
   /** The device supports DMA logging and is allowed to use it. */
   readonly dirtyTracking: boolean;
+  /** x-migration-multifd-transfer as it is now. */
+  multifdTransfer: OnOffAuto;
   /** The driver has the feature MIGRATION_NOTICE and this VMM was told to use it (--notify). */
   readonly notifies: boolean;
 

@@ -50,6 +50,18 @@ export const FAILURE: readonly Scenario[] = [
       await source.running();
     },
   },
+  {
+    title: 'device state by channels of its own, without multifd', run: async (run) => {
+      const { source, target } = await run.pair({ properties: 'x-migration-multifd-transfer=on' });
+      await source.migrate(target);
+      await source.reached('failed');
+      await source.running();
+      // It may change at any time.
+      await source.qmp.executeAny('qom-set', { path: 'card', property: 'x-migration-multifd-transfer', value: 'auto' });
+      await source.migrate(target);
+      await target.child.ended;
+    },
+  },
   { title: 'the device of the destination does not start', run: destinationFails },
   {
     title: 'nobody listens', run: async (run) => {

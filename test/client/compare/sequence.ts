@@ -56,7 +56,7 @@ function position(file: string, offset: number): string {
   return file === 'vfio-device' ? `${Math.floor(offset / 2 ** 40)}+0x${(offset % 2 ** 40).toString(16)}` : String(offset);
 }
 
-/** A query of what is pending: the dirty pages, the devices' sizes, and in PRE_COPY what may be read now. */
+/** A query of what is pending: the dirty pages (where they may be asked for), the devices' sizes, and in PRE_COPY what may be read now. */
 const PENDING = [
   / (VFIO_DEVICE_FEATURE GET DMA_LOGGING_REPORT|IOMMU_HWPT_GET_DIRTY_BITMAP.*|VFIO_IOMMU_DIRTY_PAGES flags=4) -> 0$/,
   / GET MIG_DATA_SIZE -> 0$/,
@@ -136,14 +136,15 @@ export function comparable(kind: Kind, calls: readonly string[], version = 0): s
   if (!lines.slice(lines.findLastIndex((line) => RESUMING.test(line)) + 1).some((line) => / SET MIG_DEVICE_STATE /.test(line))) {
     return lines.filter((line) => !/^migration-resuming(\(\d\))? write /.test(line));
   }
-  for (let last = lines.length - 2; last > 0; last--) {
-    if (!PENDING[0].test(lines[last] ?? '') || !PENDING[1].test(lines[last + 1] ?? '')) continue;
-    const at = endOfOthers(lines.slice(0, last), PENDING[0]);
-    if (LOG_STARTED.test(lines[at - 1] ?? '')) continue;
-    let end = last + 1;
+  for (let size = lines.length - 1; size > 0; size--) {
+    if (!PENDING[1].test(lines[size] ?? '')) continue;
+    const at = endOfOthers(lines.slice(0, size), PENDING[0]);
+    let end = size + 1;
     while (PENDING[1].test(lines[end] ?? '') || PENDING[2].test(lines[end] ?? '')) end++;
+    const whole = at < size || PENDING[2].test(lines[end - 1] ?? '');
+    if (!whole || LOG_STARTED.test(lines[at - 1] ?? '')) continue;
     lines.splice(at, end - at);
-    last = at;
+    size = at;
   }
   return lines;
 }

@@ -32,6 +32,7 @@ export const SUCCESS: readonly Scenario[] = [
     run: migrate({ properties: `${IOMMU_LOG},enable-migration=on` }),
   },
   { title: 'a device is migrated with the log of an iommufd', via: 'cdev', run: migrate({ properties: IOMMU_LOG }) },
+  { title: 'what a device has written is asked for when it is stopped', run: migrate({ properties: 'x-pre-copy-dirty-page-tracking=off' }) },
   {
     title: 'a migration waits before the switchover and goes on', run: async (run) => {
       const { source, target } = await run.pair();
