@@ -16,6 +16,20 @@ export function watchReadable(fd: number, callback: () => void): Watch {
   return { pause: () => poll.stop(), resume: () => poll.start(events, callback), close: () => poll.close() };
 }
 
+/**
+ * Calls back when `fd` hangs up or fails (EPOLLERR), as files of a FUSE file system do whose server has gone. Returns what ends it.
+ * Nothing is called for a file that can't be polled.
+ */
+export function watchFailure(fd: number, callback: () => void): () => void {
+  try {
+    const poll = koffi.node.poll(fd, { disconnect: true }, callback);
+    poll.unref();
+    return () => poll.close();
+  } catch {
+    return () => undefined;
+  }
+}
+
 type Direction = 'readable' | 'writable';
 
 /** Waits for one descriptor, in both directions at a time; the event loop looks at it only while somebody waits. */

@@ -7,6 +7,7 @@ import { lstatSync } from 'node:fs';
 import { isErrno } from '../../abi/errno.js';
 import { VFIO_DEVICE_GET_INFO, vfio_device_info } from '../../abi/vfio.js';
 import { strerror } from '../../sys/strerror.js';
+import { watchFailure } from '../../sys/watch.js';
 import type { MainLoop } from '../main-loop.js';
 import type { MigrationBlocker } from '../vm/blockers.js';
 import type { ConfigAccess, MigrationSide, OnOffAuto, VfioPciDevice, VfioPciOptions } from '../vm/device.js';
@@ -112,6 +113,7 @@ export abstract class HostDevice implements VfioPciDevice {
   /** What has to do with migration, and the interrupts that all devices have. */
   realize(): void {
     const { vm, loop, protocol, others, notify, unplug } = this.environment;
+    this.undo(watchFailure(this.fd, () => vm.devicesLost(this.name)));
     try {
       protocol.realize(this, vm, others, (run) => this.undo(run));
       if (this.hasIrq(this.requestIndex)) this.listen(this.requestIndex, () => unplug(this)).enable();

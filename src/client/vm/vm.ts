@@ -107,7 +107,7 @@ export class Vm {
     throw new Error(message);
   }
 
-  /** A device answered as isLost() says. */
+  /** A device answered as isLost() says, or its file has failed. */
   devicesLost(device: string): never {
     this.environment.devicesLost?.();
     return this.abort(`${device}: Nobody serves the device any more`);

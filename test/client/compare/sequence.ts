@@ -99,8 +99,8 @@ export const KNOWN_DIFFERENCES: readonly KnownDifference[] = [
     why: '11 asks a container for more extensions than it needs here',
   },
   {
-    in: ['qemu'], since: 11, call: /^iommufd 0x3b92 -> ENOTTY$/, treatment: 'absent',
-    why: '11 asks whether an iommufd can go over to another process (IOMMU_IOAS_CHANGE_PROCESS)',
+    in: ['qemu'], since: 11, call: /^iommufd IOMMU_IOAS_CHANGE_PROCESS -> ENOTTY$/, treatment: 'absent',
+    why: '11 asks whether an iommufd can go over to another process',
   },
   {
     in: ['qemu', 'vmm'], since: 11, call: /^iommufd IOMMU_GET_HW_INFO -> 0$/, treatment: 'absent',

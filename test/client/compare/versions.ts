@@ -10,7 +10,11 @@ export interface VersionRow {
 }
 
 const RUNNING = 'vfio-device VFIO_DEVICE_FEATURE SET MIG_DEVICE_STATE RUNNING -> 0';
+const RUNNING_2 = 'vfio-device(2) VFIO_DEVICE_FEATURE SET MIG_DEVICE_STATE RUNNING -> 0';
 const SAYS_RUNNING = 'VFIO_MIGRATION card running';
+const SAYS_RUNNING_2 = 'VFIO_MIGRATION second running';
+const STOP = 'vfio-device VFIO_DEVICE_FEATURE SET MIG_DEVICE_STATE STOP -> 0';
+const CLOSE = 'migration-saving close';
 const FAILING = '+MIGRATION failing';
 
 const EARLY = 'devices hear that it failed, and run, before anything else; in 10 when all else is done';
@@ -27,7 +31,15 @@ const QEMU_11: readonly VersionRow[] = [
   },
   {
     why: EARLY, events: ['-MIGRATION cancelled', '+MIGRATION cancelled'],
-    scenarios: ['cancelled while active, stop-copy pre-copy', 'cancelled while active, stop-copy p2p pre-copy'],
+    scenarios: [
+      'cancelled while active, stop-copy pre-copy', 'cancelled while active, stop-copy p2p pre-copy',
+      'a stopped machine, cancelled before the switchover, goes on', 'two devices, cancelled while active, stop-copy p2p pre-copy',
+    ],
+  },
+  {
+    why: `${EARLY}. So one of a stopped machine runs, and is not in STOP_COPY when the data is closed`,
+    calls: [`-${STOP}`, `-${CLOSE}`, `+${CLOSE}`], events: ['-VFIO_MIGRATION card stop', '-MIGRATION cancelled', '+MIGRATION cancelled'],
+    scenarios: ['stopped while active, cancelled, goes on'],
   },
   {
     why: EARLY, events: ['-RESUME', '+RESUME'],
@@ -48,12 +60,17 @@ const QEMU_11: readonly VersionRow[] = [
   },
   {
     why: SHOWS, events: [FAILING],
-    scenarios: ['PRE_COPY fails, and RUNNING is recovered', 'PRE_COPY fails and so does the way back: a reset', 'nobody listens'],
+    scenarios: [
+      'PRE_COPY fails, and RUNNING is recovered', 'PRE_COPY fails and so does the way back: a reset', 'nobody listens',
+      'two devices, the first fails: PRE_COPY EBUSY 1',
+    ],
   },
+  { why: SHOWS, events: [FAILING, FAILING], scenarios: ['device state by channels of its own, without multifd'] },
   {
     why: SHOWS, events: ['-MIGRATION failed', FAILING, '+MIGRATION failed'],
     scenarios: [
       'STOP_COPY fails as the machine is stopped', 'the device goes to ERROR', 'STOP fails', 'the destination refuses to load',
+      'two devices, the second fails: PRE_COPY EBUSY 1', 'two devices, the destination refuses to load the second',
     ],
   },
   {
@@ -67,6 +84,32 @@ const QEMU_11: readonly VersionRow[] = [
   {
     why: `${SHOWS}; ${EARLY}`, events: ['-MIGRATION failed', '-RESUME', FAILING, '+RESUME', '+MIGRATION failed'],
     scenarios: ['the stream fails, stop-copy only'],
+  },
+  {
+    why: EARLY, calls: [`+${RUNNING_2}`, `+${RUNNING}`, `-${RUNNING_2}`, `-${RUNNING}`],
+    scenarios: ['two devices, cancelled while active, stop-copy p2p pre-copy', 'two devices, the destination refuses to load the second'],
+  },
+  { why: EARLY, calls: [`+${RUNNING}`, `-${RUNNING}`], scenarios: ['two devices, the second fails: PRE_COPY EBUSY 1'] },
+  {
+    why: EARLY_AND_RESTARTED, calls: [`+${RUNNING_2}`, `+${RUNNING}`], events: [`+${SAYS_RUNNING_2}`, `+${SAYS_RUNNING}`],
+    scenarios: ['two devices, cancelled before the switchover, stop-copy p2p', 'two devices, cancelled before the switchover, stop-copy p2p pre-copy'],
+  },
+  {
+    why: `${SHOWS}; ${EARLY_AND_RESTARTED}`, calls: [`+${RUNNING_2}`, `+${RUNNING}`],
+    events: ['-MIGRATION failed', FAILING, `+${SAYS_RUNNING_2}`, `+${SAYS_RUNNING}`, '+MIGRATION failed'],
+    scenarios: [
+      'two devices, the first fails: PRE_COPY_P2P EIO 1', 'two devices, the second fails: PRE_COPY_P2P EIO 1',
+      'two devices, the stream of the first fails', 'two devices, the stream of the second fails',
+    ],
+  },
+  {
+    why: `${SHOWS}; ${EARLY_AND_RESTARTED}`, calls: [`+${RUNNING_2}`],
+    events: ['-MIGRATION failed', FAILING, `+${SAYS_RUNNING_2}`, '+MIGRATION failed'],
+    scenarios: ['two devices, the first fails: STOP_COPY EIO 1', 'two devices, the first fails: STOP_COPY EIO 1 ERROR'],
+  },
+  {
+    why: `${SHOWS}; ${EARLY_AND_RESTARTED}`, calls: [`+${RUNNING}`], events: ['-MIGRATION failed', FAILING, `+${SAYS_RUNNING}`, '+MIGRATION failed'],
+    scenarios: ['two devices, the second fails: STOP_COPY EIO 1', 'two devices, the second fails: STOP_COPY EIO 1 ERROR'],
   },
 ];
 
