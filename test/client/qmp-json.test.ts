@@ -5,10 +5,25 @@ import type { Json } from '../../src/client/qmp/json-parser.js';
 import { JsonError, JsonStream } from '../../src/client/qmp/json-parser.js';
 import { writeJson } from '../../src/client/qmp/json-writer.js';
 
+const collect = (seen: string[]): JsonStream =>
+  new JsonStream((value) => seen.push(value instanceof JsonError ? `! ${value.message}` : writeJson(value)));
+
 function feed(input: Buffer, pieces: number): string[] {
   const seen: string[] = [];
-  const stream = new JsonStream((value) => seen.push(value instanceof JsonError ? `! ${value.message}` : writeJson(value)));
+  const stream = collect(seen);
   for (let at = 0; at < input.length; at += pieces) stream.feed(input.subarray(at, at + pieces));
+  return seen;
+}
+
+/** Each time until there is one message more. */
+function feedOneByOne(input: Buffer): string[] {
+  const seen: string[] = [];
+  const stream = collect(seen);
+  for (let at = 0; at < input.length;) {
+    const before = seen.length;
+    at += stream.feed(input.subarray(at), () => seen.length > before);
+    assert.ok(seen.length <= before + 2);
+  }
   return seen;
 }
 
@@ -47,6 +62,7 @@ describe('JsonStream', () => {
       const bytes = Buffer.from(input);
       assert.deepEqual(feed(bytes, bytes.length), expected);
       assert.deepEqual(feed(bytes, 1), expected);
+      assert.deepEqual(feedOneByOne(bytes), expected);
     });
   }
 

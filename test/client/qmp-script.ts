@@ -177,13 +177,17 @@ export const ADDRESS_SCRIPT: readonly string[] = ['migrate', 'migrate-incoming']
   ...[
     { to: 'x' }, { to: 70_000 }, { to: -1 }, { to: 1.5 }, { ipv4: 1 }, { ipv6: 'on' }, { 'keep-alive': 'x' }, { mptcp: null }, { numeric: 1 },
   ].map((option) => ({ channels: [main({ transport: 'socket', type: 'inet', host: '', port: '1', ...option })] })),
+  { uri: 'fd:nope' }, { uri: 'x'.repeat(300) }, { uri: 'unix:/nonexistent/x', x: 1 },
+].map((args) => command(name, args)));
+
+/** Options of tcp addresses that QEMU 10 can't parse; 11 has another parser. */
+export const OPTION_SCRIPT: readonly string[] = ['migrate', 'migrate-incoming'].flatMap((name) => [
   ...[
     'to=', 'to=x', 'to=5x', 'to=5 ,ipv4', 'to=+', 'ipv4=maybe', 'ipv4on', 'ipv4=', 'ipv4=on,,x', 'ipv4,,x', 'ipv4=o', 'ipv6=offf', 'ipv46',
     'ipv6=ON', 'keep-alive=maybe', 'mptcp=maybe', 'to=1,ipv4=x', 'ipv4=x,to=x',
   ].map((options) => ({ uri: `tcp:127.0.0.1:1,${options}` })),
   { uri: 'tcp:,ipv4=on' }, { uri: 'tcp:1,ipv4=on' }, { uri: 'tcp:[::1],ipv6' }, { uri: 'tcp:[]:1' }, { uri: 'tcp:[::1:1' }, { uri: 'tcp:a,b' },
   { uri: `tcp:${'a'.repeat(65)}:1` }, { uri: `tcp:[${'a'.repeat(65)}]:1` },
-  { uri: 'fd:nope' }, { uri: 'x'.repeat(300) }, { uri: 'unix:/nonexistent/x', x: 1 },
 ].map((args) => command(name, args)));
 
 /** Every capability with every other one: on, and off again. */

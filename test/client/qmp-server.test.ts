@@ -130,6 +130,21 @@ describe('the QMP server', { timeout: 60_000 }, () => {
     client.end();
   });
 
+  it('gives everybody a turn, however much one of them has sent', async () => {
+    const [flood, other] = [new Raw(), await QmpClient.connect(path)];
+    await flood.until(/QMP/);
+    await flood.write('{"execute":"qmp_capabilities"}\n');
+    await flood.until(/return/);
+    await flood.write(`${'\0'.repeat(40_000)}{"execute":"stop"}\n`);
+    assert.equal((await other.execute('query-status')).status, 'running');
+    await other.event(({ event }) => event === 'STOP', { what: 'STOP' });
+    await flood.until(/"return": \{\}\}\r\n$/);
+    assert.equal(flood.text.match(/stray/g)?.length, 40_000);
+    await other.execute('cont');
+    other.close();
+    flood.end();
+  });
+
   it('takes a request of many megabytes', async () => {
     const client = new Raw();
     await client.write('{"execute":"qmp_capabilities"}\n');

@@ -14,7 +14,8 @@ import { Readiness } from '../../sys/watch.js';
 const FAREWELL = 1000;
 
 export interface ConnectionHandlers {
-  readonly data: (bytes: Buffer) => void;
+  /** Returns how many of the bytes were taken. The rest comes again in another turn of the event loop, when nothing is paused. */
+  readonly data: (bytes: Buffer) => number;
   /** Once. */
   readonly closed: () => void;
 }
@@ -28,6 +29,8 @@ export class QmpConnection {
   readonly #handlers: ConnectionHandlers;
   #received: readonly Fd[] = [];
   #resume: (() => void) | undefined;
+  /** Received, and not taken yet. */
+  #rest: Buffer = Buffer.alloc(0);
   #paused = false;
   #ending = false;
   readonly #output: Buffer[] = [];
@@ -112,16 +115,26 @@ export class QmpConnection {
         await new Promise<void>((resolve) => { this.#resume = resolve; });
         continue;
       }
+      if (this.#rest.length > 0) {
+        // Everybody has a turn, however much one client has sent.
+        await new Promise(setImmediate);
+        this.#give(this.#rest);
+        continue;
+      }
       const { size, descriptors } = receive(this.#fd.fd, input);
       if (descriptors.length > 0) {
         this.takeDescriptor()?.close();
         this.#received = descriptors;
       }
-      if (size > 0) this.#handlers.data(Buffer.from(input.subarray(0, size)));
+      if (size > 0) this.#give(Buffer.from(input.subarray(0, size)));
       else if (size === 0) return this.end();
       else if (size !== -ERRNO.EAGAIN && size !== -ERRNO.EINTR) return this.close();
-      await this.#readiness.wait('readable');
+      if (this.#rest.length === 0) await this.#readiness.wait('readable');
     }
+  }
+
+  #give(bytes: Buffer): void {
+    this.#rest = bytes.subarray(this.#handlers.data(bytes));
   }
 
   async #send(): Promise<void> {

@@ -42,10 +42,14 @@ export class JsonLexer {
     this.#limit = limit;
   }
 
-  /** Throws nothing: a bad byte is an `error` token. `chunk` is not kept. */
-  feed(chunk: Buffer): void {
+  /**
+   * Throws nothing: a bad byte is an `error` token. `chunk` is not kept. Returns how much was taken: all of it, unless `enough` says
+   * so after a token.
+   */
+  feed(chunk: Buffer, enough = (): boolean => false): number {
     let begin = 0;
-    for (let at = 0; at < chunk.length; at++) {
+    let taken = chunk.length;
+    for (let at = 0; at < taken; at++) {
       if (this.#state === 'string') at = this.#skipPlain(chunk, at, begin + this.#limit - this.#length);
       else if (this.#state === 'recovery') while (at < chunk.length && !resynchronizes(chunk[at] ?? 0)) at++;
       if (at === chunk.length) break;
@@ -60,13 +64,16 @@ export class JsonLexer {
         this.#finish(end.type, chunk.subarray(begin, includes ? at + 1 : at));
         begin = includes ? at + 1 : at;
         again = !includes;
+        if (enough()) taken = at + 1;
       }
       if (this.#inToken && this.#length + at + 1 - begin > this.#limit) {
         this.#finish('excess', Buffer.alloc(0));
         begin = at + 1;
+        if (enough()) taken = at + 1;
       }
     }
-    if (this.#inToken) this.#keep(chunk.subarray(begin));
+    if (this.#inToken) this.#keep(chunk.subarray(begin, taken));
+    return taken;
   }
 
   get #inToken(): boolean {

@@ -45,8 +45,9 @@ export class JsonStream {
     this.#lexer = new JsonLexer((token) => this.#take(token));
   }
 
-  feed(chunk: Buffer): void {
-    this.#lexer.feed(chunk);
+  /** Returns how much was taken: all of it, unless `enough` says so. */
+  feed(chunk: Buffer, enough?: () => boolean): number {
+    return this.#lexer.feed(chunk, enough);
   }
 
   #take(token: Token): void {

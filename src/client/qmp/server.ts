@@ -62,8 +62,9 @@ class QmpClientSession {
     const stream = new JsonStream((message) => this.#receive(message));
     this.#connection = new QmpConnection(socket, {
       data: (bytes) => {
-        stream.feed(bytes);
+        const taken = stream.feed(bytes, () => this.#queued + this.#early >= QUEUE_LIMIT);
         this.#throttle();
+        return taken;
       },
       closed: () => closed(this),
     });
@@ -88,7 +89,8 @@ class QmpClientSession {
 
   /** A descriptor belongs to the command with which it came: nothing later is read until that has taken it. */
   #throttle(): void {
-    this.#connection.pause(this.#queued >= QUEUE_LIMIT || (this.#connection.hasDescriptor && this.#queued + this.#early > 0));
+    const waiting = this.#queued + this.#early;
+    this.#connection.pause(waiting >= QUEUE_LIMIT || (this.#connection.hasDescriptor && waiting > 0));
   }
 
   #receive(message: Json | JsonError): void {
