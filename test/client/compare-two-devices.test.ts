@@ -1,4 +1,5 @@
 import { compareScenarios } from './compare/compare.js';
-import { TWO_DEVICES } from './compare/two-devices.js';
+import { MORE_OF_TWO_DEVICES, TWO_DEVICES } from './compare/two-devices.js';
 
-compareScenarios('two devices', TWO_DEVICES);
+const another = process.env['MDEVSIM_TEST_QEMU'] !== undefined;
+compareScenarios('two devices', [...TWO_DEVICES, ...(another ? MORE_OF_TWO_DEVICES : [])]);
