@@ -12,7 +12,7 @@ import type { Import } from './layers.js';
 const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   koffi: ['src/sys', 'mount'],
   commander: ['src/cli', 'src'],
-  valibot: ['src/lab'],
+  valibot: ['src/lab', 'src/drivers/*'],
   yaml: ['src/lab'],
   // Where it is installed and Node itself reads no TypeScript.
   'tsx/esm/api': ['src/lab'],

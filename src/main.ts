@@ -14,6 +14,15 @@ function version(): string {
   return 'unknown';
 }
 
+/** Whoever reads our output may go, `| head -1`; that is no failure. */
+function outputFailed(error: NodeJS.ErrnoException): void {
+  if (error.code === 'EPIPE') return;
+  process.exitCode = EXIT_FAILURE;
+  process.stderr.write(`mdevsim: cannot write: ${describe(error)}\n`);
+}
+
+process.stdout.on('error', outputFailed);
+process.stderr.on('error', () => undefined);
 try {
   await createProgram(version()).parseAsync();
 } catch (error) {

@@ -6,7 +6,7 @@ import { lineSink, onTrace, parseCategories } from '../trace/trace.js';
 import { CliError, describe, EXIT_USAGE } from './errors.js';
 import { isLabFileError, labFile } from './lab-file.js';
 import type { LabRequest } from './options.js';
-import { removeEmptyDirectory, whenGone } from './owner.js';
+import { needOwner, removeEmptyDirectory, whenGone } from './owner.js';
 
 export interface ServeRequest extends LabRequest {
   readonly json: boolean;
@@ -50,12 +50,10 @@ function readyLine(lab: Lab, json: boolean): string {
 
 export async function serve(dir: string, request: ServeRequest): Promise<void> {
   startTrace(request.trace ?? process.env['MDEVSIM_TRACE']);
+  if (request.owner !== undefined) needOwner(request.owner);
   const lab = await makeLab(dir, request);
   const stop = (): void => void lab.unmount();
   process.on('SIGINT', stop).on('SIGTERM', stop).on('SIGHUP', stop);
-  // Whoever reads our output may go: that is no reason to end.
-  process.stdout.on('error', () => undefined);
-  process.stderr.on('error', () => undefined);
   if (request.owner !== undefined) whenGone(request.owner, stop);
   process.stdout.write(`${readyLine(lab, request.json)}\n`);
   const reason = await lab.ended;

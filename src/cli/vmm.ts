@@ -5,7 +5,7 @@ import { startVmm } from '../client/main.js';
 import type { RunningVmm, VmmOptions } from '../client/main.js';
 import { CliError, describe, EXIT_USAGE } from './errors.js';
 import { LAB_VARIABLE } from './labs.js';
-import { removeEmptyDirectory, whenGone } from './owner.js';
+import { needOwner, removeEmptyDirectory, whenGone } from './owner.js';
 import type { VmmRequest } from './vmm-options.js';
 
 /** With --lab: this process becomes `mdevsim vmm` without it, as `mdevsim run` would start it. */
@@ -34,10 +34,8 @@ export async function vmm(request: VmmRequest): Promise<void> {
   if (request.rfcOrder !== undefined && request.protocol === 'v2') {
     throw new CliError("--rfc-order is for the RFC's protocols, not for v2: see --protocol", EXIT_USAGE);
   }
+  if (request.owner !== undefined) needOwner(request.owner);
   if (request.lab !== undefined) await runInLab(request.lab, request.slots);
-  // Whoever reads our output may go: that is no reason to end.
-  process.stdout.on('error', () => undefined);
-  process.stderr.on('error', () => undefined);
   let running: RunningVmm | undefined;
   /** It runs in a lab whose server has died: nothing can be closed in order any more. */
   const labEnded = (): never => {

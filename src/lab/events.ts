@@ -34,6 +34,8 @@ export type LabListener = (event: LabEvent) => void;
 export class LabEvents {
   readonly #listeners = new Set<LabListener>();
   readonly #start = performance.now();
+  /** Why no event comes any more; aborted then. */
+  readonly #over = new AbortController();
 
   emit(event: LabEvent extends infer E ? (E extends LabEvent ? Omit<E, 'time'> : never) : never): void {
     if (this.#listeners.size === 0) return;
@@ -53,24 +55,36 @@ export class LabEvents {
     return () => this.#listeners.delete(listener);
   }
 
-  /** The next event of that type for which `accept` says yes. Rejects when `signal` is aborted. */
+  /** No event comes any more: whoever waits for one gets that as an Error. */
+  end(reason: string): void {
+    this.#over.abort(new Error(reason));
+  }
+
+  /** The next event of that type for which `accept` says yes. Rejects when `signal` is aborted, and with end(). */
   next<T extends LabEventType>(
     type: T, accept: (event: LabEventOf<T>) => boolean = () => true, signal?: AbortSignal,
   ): Promise<LabEventOf<T>> {
-    return new Promise((resolve, reject) => {
-      const stop = (): void => {
+    const signals = [this.#over.signal, ...(signal === undefined ? [] : [signal])];
+    const next = new Promise<LabEventOf<T>>((resolve, reject) => {
+      const finish = (): void => {
         end();
-        signal?.removeEventListener('abort', stop);
-        reject(signal?.reason instanceof Error ? signal.reason : new Error('aborted'));
+        for (const each of signals) each.removeEventListener('abort', stop);
+      };
+      const stop = (): void => {
+        finish();
+        const reason: unknown = signals.find(({ aborted }) => aborted)?.reason;
+        reject(reason instanceof Error ? reason : new Error('aborted'));
       };
       const end = this.subscribe((event) => {
         if (event.type !== type || !accept(event as LabEventOf<T>)) return;
-        end();
-        signal?.removeEventListener('abort', stop);
+        finish();
         resolve(event as LabEventOf<T>);
       });
-      if (signal?.aborted === true) stop();
-      else signal?.addEventListener('abort', stop);
+      if (signals.some(({ aborted }) => aborted)) stop();
+      else for (const each of signals) each.addEventListener('abort', stop);
     });
+    // One that nobody waits for any more is no fault of the process.
+    next.catch(() => undefined);
+    return next;
   }
 }

@@ -132,7 +132,7 @@ export class Lab {
   on(listener: LabListener): () => void {
     return this.#events.subscribe(listener);
   }
-  /** The next event of that type that `accept` takes. Rejects when `signal` is aborted. */
+  /** The next event of that type that `accept` takes. Rejects when `signal` is aborted, and when the lab ends. */
   next<T extends LabEventType>(
     type: T, accept?: (event: LabEventOf<T>) => boolean, signal?: AbortSignal,
   ): Promise<LabEventOf<T>> {
@@ -152,6 +152,7 @@ export class Lab {
   }
 
   #watch(): void {
+    void this.#mount.ended.then((reason) => this.#events.end(`the lab has ended: ${reason}`));
     const { machine } = this.#core;
     const events = this.#events;
     for (const mdev of this.#core.devices.values()) watchDevice(mdev, events);

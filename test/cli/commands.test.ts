@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
-import { mdevsim } from './mdevsim.js';
+import { MDEVSIM, mdevsim } from './mdevsim.js';
 
 const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string };
 
@@ -16,6 +17,12 @@ describe('mdevsim', () => {
       assert.equal(stderr, '');
     });
   }
+
+  it('whose output nobody reads any more says nothing of it', () => {
+    const text = [...MDEVSIM, 'vmm', '--help'].map((word) => `'${word}'`).join(' ');
+    const { stderr, stdout } = spawnSync('bash', ['-c', `set -o pipefail; { sleep 0.5; ${text}; echo "status $?" >&2; } | true`], { encoding: 'utf8' });
+    assert.deepEqual([stdout, stderr], ['', 'status 0\n']);
+  });
 
   it('--version says which', () => assert.equal(mdevsim(['--version']).stdout, `${version}\n`));
 

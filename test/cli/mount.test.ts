@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
-import { existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, mkdtempSync, rmdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
@@ -184,5 +185,15 @@ describe('mdevsim mount --for', asRoot, () => {
     await sleeper[Symbol.asyncDispose]();
     assert.deepEqual(await server.ended, { status: 0, signal: null });
     assert.equal(existsSync(dir), false);
+  });
+
+  it('refuses a process that does not exist, and touches nothing', () => {
+    const dir = mkdtempSync(join(tmpdir(), 'mdevsim-for-'));
+    const gone = spawnSync('true').pid;
+    for (const args of [['mount', dir], ['vmm', '--qmp', `unix:${dir}/qmp`]]) {
+      const { status, stderr } = mdevsim([...args, '--for', String(gone)]);
+      assert.deepEqual([status, stderr], [2, `mdevsim: --for: there is no process ${gone}\n`]);
+    }
+    rmdirSync(dir);
   });
 });

@@ -194,6 +194,18 @@ describe('Lab', { skip: why }, () => {
     assert.deepEqual(events, []);
   })));
 
+  it('unmount() ends what waits for events, and what begins to', async () => {
+    let waits: Promise<unknown> | undefined;
+    let lab: Lab | undefined;
+    await withLab({}, (mounted) => {
+      lab = mounted;
+      waits = mounted.next('block');
+      return Promise.resolve();
+    });
+    await assert.rejects(waits ?? Promise.resolve(), { message: 'the lab has ended: unmounted' });
+    await assert.rejects(lab?.next('block') ?? Promise.resolve(), { message: 'the lab has ended: unmounted' });
+  });
+
   it('unmount() is idempotent and ends everything', async () => {
     const dir = mkdtempSync(join(tmpdir(), 'mdevsim-lib-'));
     const lab = await Lab.mount(dir);

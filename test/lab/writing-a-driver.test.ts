@@ -135,7 +135,7 @@ describe('defineDriver()', () => {
   });
 
   it('refuses options that it does not have', () => {
-    const factory = defineDriver({ name: 'x', types: [], create: () => ({}) });
+    const factory = defineDriver({ name: 'x', types: [{ name: 'x-1' }], create: () => ({}) });
     assert.throws(() => factory({ own: { y: 1 } }), /driver x has no option 'y'/);
   });
 });

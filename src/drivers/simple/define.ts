@@ -8,6 +8,7 @@ import { VFIO_DEVICE_API_PCI_STRING } from '../../abi/vfio.js';
 import type { BlockerPolicyName } from '../../blocker/policy.js';
 import type { Awaitable } from '../../kernfs/file.js';
 import type { MdevDriver, MdevIdentity, MdevInstance, MdevParentOps, MdevTypeDescription } from '../../mdev/driver.js';
+import { checkDevice, checkDriver } from './check.js';
 import { guarded } from './guard.js';
 import { SimpleInstance } from './instance.js';
 
@@ -103,11 +104,15 @@ class SimpleParent implements MdevParentOps {
   probe(identity: MdevIdentity, type: MdevTypeDescription): MdevInstance {
     if (this.availableInstances(type) <= 0) throw new Errno('ENOSPC');
     const { driver, options } = this;
-    const device = guarded(driver.name, 'create()', () => driver.create({
-      uuid: identity.uuid, type: type.name,
-      log: (message) => identity.log(message),
-      notify: (attribute) => identity.notify?.(attribute),
-    }));
+    const device = guarded(driver.name, 'create()', () => {
+      const made = driver.create({
+        uuid: identity.uuid, type: type.name,
+        log: (message) => identity.log(message),
+        notify: (attribute) => identity.notify?.(attribute),
+      });
+      checkDevice(made);
+      return made;
+    });
     const migrationFlags = options.typeMigrationFlags?.[type.name] ?? options.migrationFlags;
     this.#use(type.name, 1);
     const giveBack = (): void => this.#use(type.name, -1);
@@ -119,8 +124,9 @@ class SimpleParent implements MdevParentOps {
   }
 }
 
-/** What a driver's module exports as its default. */
+/** What a driver's module exports as its default. Throws TypeError for what is no SimpleDriver. */
 export function defineDriver(driver: SimpleDriver): (options?: SimpleOptions) => MdevDriver {
+  checkDriver(driver);
   return (options = {}) => {
     const [unknown] = Object.keys(options.own ?? {});
     if (unknown !== undefined) throw new RangeError(`driver ${driver.name} has no option '${unknown}'`);
