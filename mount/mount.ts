@@ -9,7 +9,7 @@ import { S_IFDIR } from '../src/kernfs/node.js';
 import type { Tree } from '../src/kernfs/tree.js';
 import { Fd } from '../src/sys/fd.js';
 import { openFd } from '../src/sys/io.js';
-import { MS_NODEV, MS_NOSUID, mount, umountAsync } from '../src/sys/mount.js';
+import { MS_NODEV, MS_NOSUID, mount, umount, umountAsync } from '../src/sys/mount.js';
 import { warn } from '../src/trace/trace.js';
 import { AdaptivePoll } from './adaptive-poll.js';
 import { FuseChannel } from './channel.js';
@@ -71,6 +71,9 @@ export async function mountTree(tree: Tree, dir: string, options: MountOptions =
     await detachPath(path).catch(cannotDetach);
     throw new MountError(`mounting ${path} failed: ${await session.whenEnded}`);
   }
+  const atExit = (): void => abandon(path, session);
+  process.once('exit', atExit);
+  void session.whenEnded.then(() => process.off('exit', atExit));
   let unmounting: Promise<void> | undefined;
   return {
     dir: path,
@@ -177,6 +180,16 @@ async function detachPath(dir: string): Promise<void> {
     } catch (failed) {
       throw new MountError(`cannot unmount ${dir}: only root and who mounted it may (${(failed as Error).message})`);
     }
+  }
+}
+
+/** The process, or the worker thread that serves, ends without an unmount: nobody waits for it in vain, and nothing stays mounted. */
+function abandon(dir: string, session: Session): void {
+  session.end('its process has ended');
+  try {
+    umount(dir);
+  } catch {
+    try { fuserumount(dir); } catch { /* What is left answers ENOTCONN. */ }
   }
 }
 

@@ -4,10 +4,26 @@
  * Two conventions: raw functions return the C result and leave errno to `lastErrno()` (hot paths); `check()` throws Errno.
  * koffi keeps errno of the last call on this thread, and of an asynchronous call inside its callback.
  */
+import { readFileSync } from 'node:fs';
+import { isMainThread } from 'node:worker_threads';
 import koffi from 'koffi';
 import { Errno } from '../abi/errno.js';
 
 const libc = koffi.load(null);
+
+const RTLD_NOW = 2;
+const RTLD_NOLOAD = 4;
+const RTLD_NODELETE = 0x1000;
+
+/**
+ * A worker thread that ends unloads koffi where no other thread has it, before the event loop has called back into it for each of
+ * koffi's handles that was closed: that would end the process with SIGSEGV.
+ */
+function keepLoaded(): void {
+  const path = / (\/[^\n]*koffi[^/\n]*\.node)$/m.exec(readFileSync('/proc/self/maps', 'utf8'))?.[1];
+  if (path !== undefined) libc.func('dlopen', 'void *', ['const char *', 'int'])(path, RTLD_NOW | RTLD_NOLOAD | RTLD_NODELETE);
+}
+if (!isMainThread) keepLoaded();
 
 /** C types as koffi spells them; `pointer` takes a Buffer, a typed array, a bigint address or null. */
 export type CType = 'int' | 'uint' | 'long' | 'ulong' | 'size' | 'pointer' | 'string' | 'strings';
