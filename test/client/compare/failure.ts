@@ -60,6 +60,8 @@ export const FAILURE: readonly Scenario[] = [
       await source.qmp.executeAny('qom-set', { path: 'card', property: 'x-migration-multifd-transfer', value: 'auto' });
       await source.migrate(target);
       await target.child.ended;
+      await source.reached('failed');
+      await source.running();
     },
   },
   { title: 'the device of the destination does not start', run: destinationFails },
