@@ -71,9 +71,7 @@ export async function mountTree(tree: Tree, dir: string, options: MountOptions =
     await detachPath(path).catch(cannotDetach);
     throw new MountError(`mounting ${path} failed: ${await session.whenEnded}`);
   }
-  const atExit = (): void => abandon(path, session);
-  process.once('exit', atExit);
-  void session.whenEnded.then(() => process.off('exit', atExit));
+  endAtExit(path, session);
   let unmounting: Promise<void> | undefined;
   return {
     dir: path,
@@ -183,14 +181,28 @@ async function detachPath(dir: string): Promise<void> {
   }
 }
 
+/** What this thread serves, and where. */
+const served = new Map<Session, string>();
+
 /** The process, or the worker thread that serves, ends without an unmount: nobody waits for it in vain, and nothing stays mounted. */
-function abandon(dir: string, session: Session): void {
-  session.end('its process has ended');
-  try {
-    umount(dir);
-  } catch {
-    try { fuserumount(dir); } catch { /* What is left answers ENOTCONN. */ }
+function abandonAll(): void {
+  for (const [session, dir] of served) {
+    session.end('its process has ended');
+    try {
+      umount(dir);
+    } catch {
+      try { fuserumount(dir); } catch { /* What is left answers ENOTCONN. */ }
+    }
   }
+}
+
+function endAtExit(dir: string, session: Session): void {
+  if (served.size === 0) process.on('exit', abandonAll);
+  served.set(session, dir);
+  void session.whenEnded.then(() => {
+    served.delete(session);
+    if (served.size === 0) process.off('exit', abandonAll);
+  });
 }
 
 /** The server goes all the same: clients get ENOTCONN there. */
