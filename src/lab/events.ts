@@ -34,8 +34,9 @@ export type LabListener = (event: LabEvent) => void;
 export class LabEvents {
   readonly #listeners = new Set<LabListener>();
   readonly #start = performance.now();
-  /** Why no event comes any more; aborted then. */
-  readonly #over = new AbortController();
+  readonly #waiting = new Set<(why: Error) => void>();
+  /** Why no event comes any more. */
+  #over: Error | undefined;
 
   emit(event: LabEvent extends infer E ? (E extends LabEvent ? Omit<E, 'time'> : never) : never): void {
     if (this.#listeners.size === 0) return;
@@ -57,31 +58,34 @@ export class LabEvents {
 
   /** No event comes any more: whoever waits for one gets that as an Error. */
   end(reason: string): void {
-    this.#over.abort(new Error(reason));
+    this.#over = new Error(reason);
+    for (const giveUp of [...this.#waiting]) giveUp(this.#over);
   }
 
   /** The next event of that type for which `accept` says yes. Rejects when `signal` is aborted, and with end(). */
   next<T extends LabEventType>(
     type: T, accept: (event: LabEventOf<T>) => boolean = () => true, signal?: AbortSignal,
   ): Promise<LabEventOf<T>> {
-    const signals = [this.#over.signal, ...(signal === undefined ? [] : [signal])];
     const next = new Promise<LabEventOf<T>>((resolve, reject) => {
       const finish = (): void => {
-        end();
-        for (const each of signals) each.removeEventListener('abort', stop);
+        unsubscribe();
+        this.#waiting.delete(giveUp);
+        signal?.removeEventListener('abort', aborted);
       };
-      const stop = (): void => {
+      const giveUp = (why: Error): void => {
         finish();
-        const reason: unknown = signals.find(({ aborted }) => aborted)?.reason;
-        reject(reason instanceof Error ? reason : new Error('aborted'));
+        reject(why);
       };
-      const end = this.subscribe((event) => {
+      const aborted = (): void => giveUp(signal?.reason instanceof Error ? signal.reason : new Error('aborted'));
+      const unsubscribe = this.subscribe((event) => {
         if (event.type !== type || !accept(event as LabEventOf<T>)) return;
         finish();
         resolve(event as LabEventOf<T>);
       });
-      if (signals.some(({ aborted }) => aborted)) stop();
-      else for (const each of signals) each.addEventListener('abort', stop);
+      this.#waiting.add(giveUp);
+      signal?.addEventListener('abort', aborted);
+      if (this.#over !== undefined) giveUp(this.#over);
+      else if (signal?.aborted === true) aborted();
     });
     // One that nobody waits for any more is no fault of the process.
     next.catch(() => undefined);

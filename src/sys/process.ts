@@ -107,10 +107,13 @@ function openProcFile(path: string): Fd | undefined {
 
 /** A small /proc file as text, or undefined when it does not exist. Throws EACCES, EPERM. */
 export function readProcFile(path: string): string | undefined {
-  const file = openProcFile(path);
-  if (file === undefined) return undefined;
+  using file = openProcFile(path);
+  return file === undefined ? undefined : textOf(file, path);
+}
+
+/** undefined when the process is gone. */
+function textOf(file: Fd, path: string): string | undefined {
   const size = readFd(file.fd, page, page.length);
-  file.close();
   if (size < 0) {
     if (size === -ERRNO.ESRCH) return undefined;
     throw Errno.fromNumber(-size, path);
@@ -164,8 +167,12 @@ const EPOLL: FdInfo = { ino: 0, mountId: 0, flags: 0, eventfd: false };
  * process may be in execve().
  */
 export function readFdInfo(pid: number, fd: number): FdInfo | undefined {
+  const path = `/proc/${pid}/fdinfo/${fd}`;
+  using file = openProcFile(path);
+  // Most numbers that are asked for are not open: the link is for those that are.
+  if (file === undefined) return undefined;
   if (isEpoll(pid, fd)) return EPOLL;
-  const text = readProcFile(`/proc/${pid}/fdinfo/${fd}`);
+  const text = textOf(file, path);
   return text === undefined ? undefined : parseFdInfo(text);
 }
 

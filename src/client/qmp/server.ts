@@ -62,7 +62,7 @@ class QmpClientSession {
     const stream = new JsonStream((message) => this.#receive(message));
     this.#connection = new QmpConnection(socket, {
       data: (bytes) => {
-        const taken = stream.feed(bytes, () => this.#queued + this.#early >= QUEUE_LIMIT);
+        const taken = stream.feed(bytes, () => this.#waiting >= QUEUE_LIMIT);
         this.#throttle();
         return taken;
       },
@@ -70,6 +70,11 @@ class QmpClientSession {
     });
     this.#monitor = { descriptors, takeDescriptor: () => this.#connection.takeDescriptor() };
     this.send({ QMP: { version: { ...server.version, qemu: { ...server.version.qemu } }, capabilities: ['oob'] } });
+  }
+
+  /** Messages that are not answered yet. */
+  get #waiting(): number {
+    return this.#queued + this.#early;
   }
 
   get listens(): boolean {
@@ -89,8 +94,7 @@ class QmpClientSession {
 
   /** A descriptor belongs to the command with which it came: nothing later is read until that has taken it. */
   #throttle(): void {
-    const waiting = this.#queued + this.#early;
-    this.#connection.pause(waiting >= QUEUE_LIMIT || (this.#connection.hasDescriptor && waiting > 0));
+    this.#connection.pause(this.#waiting >= QUEUE_LIMIT || (this.#connection.hasDescriptor && this.#waiting > 0));
   }
 
   #receive(message: Json | JsonError): void {
