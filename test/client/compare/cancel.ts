@@ -5,57 +5,39 @@ import { qemuMajor } from '../../e2e/requirements.js';
 import type { Run, Scenario } from './compare.js';
 import { deafListener } from './deaf.js';
 import { slowly } from './machine.js';
-import type { Machine } from './machine.js';
-import { FEATURES, PAUSE } from './success.js';
-
-/** A source that sends RAM and the device's state, slowly, while its machine runs. */
-async function active(run: Run): Promise<Machine> {
-  const { source, target } = await run.pair({ busy: true });
-  await slowly(source);
-  await source.migrate(target);
-  await source.reached('active');
-  return source;
-}
+import { becomeActive, cancel, cancelBeforeSwitchover, cancelWhileActive } from './steps.js';
+import { FEATURES } from './success.js';
 
 async function whileActive(run: Run): Promise<void> {
-  const source = await active(run);
-  await source.qmp.execute('migrate_cancel');
-  await source.reached('cancelled');
+  await cancelWhileActive(await run.pair({ busy: true }));
 }
 
-/** With the machine stopped and everything ready. */
 async function beforeSwitchover(run: Run): Promise<void> {
-  const { source, target } = await run.pair();
-  await source.qmp.execute('migrate-set-capabilities', PAUSE);
-  await source.migrate(target);
-  await source.reached('pre-switchover');
-  await source.qmp.execute('migrate_cancel');
-  await source.reached('cancelled');
-  await source.running();
+  const pair = await run.pair();
+  await cancelBeforeSwitchover(pair);
+  await pair.source.running();
 }
 
 /** The log of what is written can stop only when the machine runs again. */
 const STOPPED: readonly Scenario[] = [
   {
     title: 'a stopped machine, cancelled before the switchover, goes on', run: async (run) => {
-      const { source, target } = await run.pair();
+      const pair = await run.pair();
+      const { source } = pair;
       await source.qmp.execute('stop');
-      await source.qmp.execute('migrate-set-capabilities', PAUSE);
-      await source.migrate(target);
-      await source.reached('pre-switchover');
-      await source.qmp.execute('migrate_cancel');
-      await source.reached('cancelled');
+      await cancelBeforeSwitchover(pair);
       await source.qmp.execute('cont');
       await source.running();
     },
   },
   {
     title: 'stopped while active, cancelled, goes on', run: async (run) => {
-      const source = await active(run);
+      const pair = await run.pair({ busy: true });
+      const { source } = pair;
+      await becomeActive(pair);
       await run.called(source, /SET MIG_DEVICE_STATE PRE_COPY /);
       await source.qmp.execute('stop');
-      await source.qmp.execute('migrate_cancel');
-      await source.reached('cancelled');
+      await cancel(pair);
       await source.qmp.execute('cont');
       await source.running();
     },

@@ -2,25 +2,15 @@
 import { until } from '../../e2e/deadline.js';
 import { SOURCE, TARGET } from '../../e2e/lab.js';
 import type { Run, Scenario } from './compare.js';
-import { slowly } from './machine.js';
+import { becomeActive, failBy, migrateWhole, refuseToLoad } from './steps.js';
 
-/** The migration fails and the machine runs on. */
-const failing = (knob: string, text: string) => async (run: Run): Promise<void> => {
-  const { source, target } = await run.pair();
-  run.lab.knob(SOURCE, knob, text);
-  await source.migrate(target);
-  await source.reached('failed');
-  await source.running();
-  run.lab.knob(SOURCE, knob, 'off');
-};
+const failing = (knob: string, text: string) => async (run: Run): Promise<void> => failBy(run, await run.pair(), SOURCE, knob, text);
 
 /** The destination starts the machine, and its device can't. */
 async function destinationFails(run: Run): Promise<void> {
-  const { source, target } = await run.pair();
+  const pair = await run.pair();
   run.lab.knob(TARGET, 'fail', 'RUNNING EIO 1');
-  await source.migrate(target);
-  await source.reached('completed');
-  await target.running();
+  await migrateWhole(pair);
   run.lab.knob(TARGET, 'fail', 'off');
 }
 
@@ -38,18 +28,7 @@ export const FAILURE: readonly Scenario[] = [
   { title: 'the device goes to ERROR', run: failing('fail', 'STOP_COPY EIO 1 ERROR') },
   { title: 'the stream fails', run: failing('stream_fail', '40 EIO') },
   { title: 'the stream fails, stop-copy only', features: 'stop-copy', run: failing('stream_fail', '40 EIO') },
-  {
-    title: 'the destination refuses to load', run: async (run) => {
-      const { source, target } = await run.pair({ busy: true });
-      run.lab.knob(TARGET, 'fail', 'RESUMING EIO 1');
-      await slowly(source);
-      await source.migrate(target);
-      await target.child.ended;
-      run.lab.knob(TARGET, 'fail', 'off');
-      await source.reached('failed');
-      await source.running();
-    },
-  },
+  { title: 'the destination refuses to load', run: async (run) => refuseToLoad(run, await run.pair({ busy: true }), TARGET) },
   {
     title: 'device state by channels of its own, without multifd', run: async (run) => {
       const { source, target } = await run.pair({ properties: 'x-migration-multifd-transfer=on' });
@@ -75,10 +54,9 @@ export const FAILURE: readonly Scenario[] = [
   },
   {
     title: 'its user stops and continues the machine in PRE_COPY', run: async (run) => {
-      const { source, target } = await run.pair({ busy: true });
-      await slowly(source);
-      await source.migrate(target);
-      await source.reached('active');
+      const pair = await run.pair({ busy: true });
+      const { source } = pair;
+      await becomeActive(pair);
       await until(10, 'the device to be in PRE_COPY', () => (run.lab.state(SOURCE) === 'PRE_COPY' ? true : undefined));
       await source.qmp.execute('stop');
       await source.qmp.execute('cont');

@@ -2,18 +2,13 @@
 import { SOURCE, TARGET } from '../../e2e/lab.js';
 import { recreate } from '../../e2e/scenario.js';
 import type { PairOptions, Run, Scenario } from './compare.js';
+import { migrateWhole, PAUSE } from './steps.js';
 
 export const FEATURES = ['stop-copy', 'stop-copy p2p', 'stop-copy pre-copy', 'stop-copy p2p pre-copy'] as const;
 /** What devices write is known from the IOMMU; by group QEMU then wants to be told that it shall migrate. */
 const IOMMU_LOG = 'x-device-dirty-page-tracking=off';
-export const PAUSE = { capabilities: [{ capability: 'pause-before-switchover', state: true }] } as const;
 
-const migrate = (options: PairOptions = {}) => async (run: Run): Promise<void> => {
-  const { source, target } = await run.pair(options);
-  await source.migrate(target);
-  await source.reached('completed');
-  await target.running();
-};
+const migrate = (options: PairOptions = {}) => async (run: Run): Promise<void> => migrateWhole(await run.pair(options));
 
 /** A machine that its user has stopped. */
 async function migrateStopped(run: Run): Promise<void> {
@@ -59,26 +54,21 @@ export const SUCCESS: readonly Scenario[] = [
     ({ title: `a stopped machine is migrated, ${words}`, features: words, run: migrateStopped })),
   ...[FEATURES[0], FEATURES[3]].map((words): Scenario => ({
     title: `the source goes on after a migration, ${words}`, features: words, run: async (run) => {
-      const { source, target } = await run.pair();
-      await source.migrate(target);
-      await source.reached('completed');
-      await target.running();
-      await source.qmp.execute('cont');
-      await source.running();
+      const pair = await run.pair();
+      await migrateWhole(pair);
+      await pair.source.qmp.execute('cont');
+      await pair.source.running();
     },
   })),
   {
     title: 'there and back', run: async (run) => {
-      const { source, target } = await run.pair();
-      await source.migrate(target);
-      await source.reached('completed');
-      await target.running();
+      const pair = await run.pair();
+      const { source, target } = pair;
+      await migrateWhole(pair);
       await source.quit();
       recreate(run.lab, SOURCE);
       const home = await run.start(SOURCE, { incoming: true });
-      await target.migrate(home);
-      await target.reached('completed');
-      await home.running();
+      await migrateWhole({ source: target, target: home });
     },
   },
 ];

@@ -3,20 +3,14 @@ import { assertDone } from '../../e2e/assert.js';
 import { sh } from '../../e2e/child.js';
 import { SOURCE, TARGET } from '../../e2e/lab.js';
 import type { Run, Scenario } from './compare.js';
-import type { Machine } from './machine.js';
-import { slowly } from './machine.js';
-import { PAUSE } from './success.js';
+import { cancelBeforeSwitchover, cancelWhileActive, failBy, migrateWhole, refuseToLoad } from './steps.js';
+import type { Pair } from './steps.js';
 
 const SECOND = { [SOURCE]: '83b8f4f2-509f-382f-3c1e-e6bfe0fa1003', [TARGET]: '83b8f4f2-509f-382f-3c1e-e6bfe0fa1004' };
 /** Only with P2P can several devices migrate. */
 const FEATURES = ['stop-copy p2p', 'stop-copy p2p pre-copy'] as const;
 
-interface Pair {
-  readonly source: Machine;
-  readonly target: Machine;
-}
-
-/** `features`: of every device; `of`: and of those whose it are. */
+/** `features`: of every device; `own`: of those devices, by UUID, instead. */
 const withPair = (body: (pair: Pair, run: Run) => Promise<void>, features?: string, own: Record<string, string> = {}) =>
   async (run: Run): Promise<void> => {
     const seconds = Object.values(SECOND);
@@ -37,68 +31,34 @@ const withPair = (body: (pair: Pair, run: Run) => Promise<void>, features?: stri
     }
   };
 
-async function migrate({ source, target }: Pair): Promise<void> {
-  await source.migrate(target);
-  await source.reached('completed');
-  await target.running();
+async function cancelAndRunOn(pair: Pair): Promise<void> {
+  await cancelBeforeSwitchover(pair);
+  await pair.source.running();
 }
-
-async function cancelActive({ source, target }: Pair): Promise<void> {
-  await slowly(source);
-  await source.migrate(target);
-  await source.reached('active');
-  await source.qmp.execute('migrate_cancel');
-  await source.reached('cancelled');
-}
-
-async function cancelBeforeSwitchover({ source, target }: Pair): Promise<void> {
-  await source.qmp.execute('migrate-set-capabilities', PAUSE);
-  await source.migrate(target);
-  await source.reached('pre-switchover');
-  await source.qmp.execute('migrate_cancel');
-  await source.reached('cancelled');
-  await source.running();
-}
-
-const failing = (uuid: string, knob: string, text: string) => async ({ source, target }: Pair, run: Run): Promise<void> => {
-  run.lab.knob(uuid, knob, text);
-  await source.migrate(target);
-  await source.reached('failed');
-  await source.running();
-  run.lab.knob(uuid, knob, 'off');
-};
 
 const ORDINALS = { first: SOURCE, second: SECOND[SOURCE] ?? '' };
 
 /** What goes wrong in one of them. */
 const faults = (ordinal: keyof typeof ORDINALS, ...texts: readonly string[]): Scenario[] => texts.map((text) =>
-  ({ title: `two devices, the ${ordinal} fails: ${text}`, run: withPair(failing(ORDINALS[ordinal], 'fail', text)) }));
+  ({ title: `two devices, the ${ordinal} fails: ${text}`, run: withPair((pair, run) => failBy(run, pair, ORDINALS[ordinal], 'fail', text)) }));
 const streamFails = (ordinal: keyof typeof ORDINALS): Scenario =>
-  ({ title: `two devices, the stream of the ${ordinal} fails`, run: withPair(failing(ORDINALS[ordinal], 'stream_fail', '40 EIO')) });
+  ({ title: `two devices, the stream of the ${ordinal} fails`, run: withPair((pair, run) => failBy(run, pair, ORDINALS[ordinal], 'stream_fail', '40 EIO')) });
 const onlyOneHasPrecopy = (ordinal: keyof typeof ORDINALS): Scenario => ({
   title: `two devices, only the ${ordinal} has PRE_COPY`,
-  run: withPair(migrate, 'stop-copy p2p', { [ORDINALS[ordinal]]: 'stop-copy p2p pre-copy' }),
+  run: withPair(migrateWhole, 'stop-copy p2p', { [ORDINALS[ordinal]]: 'stop-copy p2p pre-copy' }),
 });
 const [WITHOUT_PRECOPY, WITH_PRECOPY] = FEATURES;
-const cancelled = (when: string, run: typeof cancelActive, words: string): Scenario =>
+const cancelled = (when: string, run: typeof cancelWhileActive, words: string): Scenario =>
   ({ title: `two devices, cancelled ${when}, ${words}`, run: withPair(run, words) });
 
 export const TWO_DEVICES: readonly Scenario[] = [
-  ...FEATURES.map((words): Scenario => ({ title: `two devices are migrated, ${words}`, run: withPair(migrate, words) })),
-  cancelled('while active', cancelActive, WITH_PRECOPY), cancelled('before the switchover', cancelBeforeSwitchover, WITH_PRECOPY),
+  ...FEATURES.map((words): Scenario => ({ title: `two devices are migrated, ${words}`, run: withPair(migrateWhole, words) })),
+  cancelled('while active', cancelWhileActive, WITH_PRECOPY), cancelled('before the switchover', cancelAndRunOn, WITH_PRECOPY),
   onlyOneHasPrecopy('first'), onlyOneHasPrecopy('second'), ...faults('first', 'PRE_COPY EBUSY 1', 'STOP_COPY EIO 1'),
   ...faults('second', 'PRE_COPY EBUSY 1', 'PRE_COPY_P2P EIO 1', 'STOP_COPY EIO 1 ERROR'), streamFails('second'),
   {
-    title: 'two devices, the destination refuses to load the second', run: withPair(async ({ source, target }, run) => {
-      const second = SECOND[TARGET] ?? '';
-      run.lab.knob(second, 'fail', 'RESUMING EIO 1');
-      await slowly(source);
-      await source.migrate(target);
-      await target.child.ended;
-      run.lab.knob(second, 'fail', 'off');
-      await source.reached('failed');
-      await source.running();
-    }),
+    title: 'two devices, the destination refuses to load the second',
+    run: withPair((pair, run) => refuseToLoad(run, pair, SECOND[TARGET] ?? '')),
   },
   {
     title: 'two devices, stop and cont without a migration, and a reset', run: withPair(async ({ source }) => {
@@ -116,7 +76,7 @@ export const TWO_DEVICES: readonly Scenario[] = [
 
 /** The rest, which takes another minute: opt-in, with another QEMU. */
 export const MORE_OF_TWO_DEVICES: readonly Scenario[] = [
-  cancelled('while active', cancelActive, WITHOUT_PRECOPY), cancelled('before the switchover', cancelBeforeSwitchover, WITHOUT_PRECOPY),
+  cancelled('while active', cancelWhileActive, WITHOUT_PRECOPY), cancelled('before the switchover', cancelAndRunOn, WITHOUT_PRECOPY),
   ...faults('first', 'PRE_COPY_P2P EIO 1', 'STOP_COPY EIO 1 ERROR'), ...faults('second', 'STOP_COPY EIO 1'), streamFails('first'),
   {
     title: 'two devices of a stopped machine', run: withPair(async ({ source, target }) => {
