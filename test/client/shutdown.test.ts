@@ -6,7 +6,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { QmpClient } from '../../src/client/qmp/client.js';
-import { Child, MDEVSIM } from '../e2e/child.js';
+import { MDEVSIM } from '../cli/mdevsim.js';
+import { Child } from '../e2e/child.js';
 import { within } from '../e2e/deadline.js';
 import { connectMonitor } from '../e2e/monitor.js';
 

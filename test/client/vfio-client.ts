@@ -2,7 +2,8 @@
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { createInterface } from 'node:readline';
-import { MDEVSIM, ROOT } from '../e2e/child.js';
+import { MDEVSIM } from '../cli/mdevsim.js';
+import { ROOT } from '../e2e/child.js';
 import { within } from '../e2e/deadline.js';
 import type { TestLab } from '../e2e/lab.js';
 import type { ACTIONS } from './vfio-child.js';

@@ -7,9 +7,6 @@ import { within } from './deadline.js';
 export const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 const OUTPUT_MAX = 64 * 1024;
 
-/** How to call the command line: from the sources, as every other test. */
-export const MDEVSIM: readonly string[] = [process.execPath, '--import', 'tsx', `${ROOT}src/main.ts`];
-
 export class Child {
   readonly process: ChildProcess;
   readonly name: string;

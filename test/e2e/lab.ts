@@ -2,7 +2,8 @@
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { Child, MDEVSIM, sh } from './child.js';
+import { MDEVSIM } from '../cli/mdevsim.js';
+import { Child, sh } from './child.js';
 import type { ShellResult } from './child.js';
 import { Vm } from './vm.js';
 import type { VmOptions } from './vm.js';

@@ -1,7 +1,8 @@
 /** Vm: one unmodified QEMU under `mdevsim run`, with one of the lab's devices. */
 import { join } from 'node:path';
 import type { MigrationInfo, MigrationStatus, QmpClient, QmpEvent } from '../../src/client/qmp/client.js';
-import { Child, MDEVSIM } from './child.js';
+import { MDEVSIM } from '../cli/mdevsim.js';
+import { Child } from './child.js';
 import { until } from './deadline.js';
 import { connectMonitor } from './monitor.js';
 import type { TestLab } from './lab.js';

@@ -2,7 +2,8 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { MigrationInfo, MigrationStatus, QmpClient } from '../../../src/client/qmp/client.js';
-import { Child, MDEVSIM } from '../../e2e/child.js';
+import { MDEVSIM } from '../../cli/mdevsim.js';
+import { Child } from '../../e2e/child.js';
 import { until } from '../../e2e/deadline.js';
 import type { TestLab } from '../../e2e/lab.js';
 import { connectMonitor } from '../../e2e/monitor.js';

@@ -4,11 +4,9 @@ import type { ChildProcess } from 'node:child_process';
 import { mkdtempSync, rmdirSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { createInterface } from 'node:readline';
-import { fileURLToPath } from 'node:url';
+import { MDEVSIM } from '../../cli/mdevsim.js';
 import type { LabUnderTest } from './areas.js';
 
-const MAIN = fileURLToPath(new URL('../../../src/main.ts', import.meta.url));
-const MDEVSIM = [process.execPath, '--import', 'tsx', MAIN];
 /** Seconds until the lab must have printed `ready`, and until it must be gone after SIGTERM. */
 const START_LIMIT = 20;
 const STOP_LIMIT = 10;
