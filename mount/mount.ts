@@ -2,7 +2,7 @@
  * mountTree(): a tree of nodes becomes a mounted file system. As root (or root of a user namespace) by mount(2), otherwise
  * through fusermount3.
  */
-import { lstatSync, mkdirSync } from 'node:fs';
+import { lstatSync, mkdirSync, readdirSync, rmdirSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { Errno, isErrno } from '../src/abi/errno.js';
 import { S_IFDIR } from '../src/kernfs/node.js';
@@ -27,6 +27,8 @@ export interface MountOptions {
   readonly xattrs?: boolean;
   /** Make the directory when it is missing. Default false. */
   readonly create?: boolean;
+  /** Remove the directory when the mount is over. Default false. */
+  readonly removeDirectory?: boolean;
 }
 
 /** What the operator reads: what was wanted, what is, what to do. */
@@ -37,7 +39,7 @@ export class MountError extends Error {
 export interface Mount {
   /** Absolute, without links. */
   readonly dir: string;
-  /** Resolves with the reason when the mount is over, however it came. */
+  /** Resolves with the reason when the mount is over, however it came, and the directory is gone where it shall. */
   readonly ended: Promise<string>;
   /** Resolves when the kernel knows of every change of the tree so far. */
   readonly settled: () => Promise<void>;
@@ -71,13 +73,16 @@ export async function mountTree(tree: Tree, dir: string, options: MountOptions =
     await detachPath(path).catch(cannotDetach);
     throw new MountError(`mounting ${path} failed: ${await session.whenEnded}`);
   }
-  endAtExit(path, session);
+  const left = (): void => {
+    if (options.removeDirectory === true) removeEmpty(path);
+  };
+  const ended = endAtExit(session, path, left);
   let unmounting: Promise<void> | undefined;
   return {
     dir: path,
-    ended: session.whenEnded,
+    ended,
     settled: async () => session.notices.settled(),
-    unmount: () => (unmounting ??= detach(path, session)),
+    unmount: () => (unmounting ??= detach(path, session).then(async () => void await ended)),
     stats: () => ({
       inodes: session.inodes.size, handles: session.handles.count, pending: session.pendingCount,
       slots: session.slots.openCount, boundSlots: session.slots.boundCount,
@@ -106,14 +111,17 @@ async function freeDirectory(dir: string): Promise<string> {
     if (!(await isStale(path))) throw new MountError(`a lab is already mounted at ${path}; end it with: mdevsim umount ${path}`);
     await detachPath(path);
   }
-  let isDirectory: boolean;
   try {
-    isDirectory = lstatSync(path).isDirectory();
+    if (!lstatSync(path).isDirectory()) throw new Error('it is no directory');
+    if (readdirSync(path).length > 0) throw new Error('it is not empty');
   } catch (error) {
     throw new MountError(`cannot mount at ${path}: ${(error as Error).message}`);
   }
-  if (!isDirectory) throw new MountError(`cannot mount at ${path}: it is no directory`);
   return path;
+}
+
+function removeEmpty(dir: string): void {
+  try { rmdirSync(dir); } catch { /* Something is in it by now, or it is gone. */ }
 }
 
 const FUSE_HINTS: Readonly<Record<string, string>> = {
@@ -181,27 +189,37 @@ async function detachPath(dir: string): Promise<void> {
   }
 }
 
-/** What this thread serves, and where. */
-const served = new Map<Session, string>();
+interface Served {
+  readonly dir: string;
+  /** Nothing is mounted there any more. */
+  readonly left: () => void;
+}
+
+/** What this thread serves. */
+const served = new Map<Session, Served>();
 
 /** The process, or the worker thread that serves, ends without an unmount: nobody waits for it in vain, and nothing stays mounted. */
 function abandonAll(): void {
-  for (const [session, dir] of served) {
+  for (const [session, { dir, left }] of served) {
     session.end('its process has ended');
     try {
       umount(dir);
     } catch {
       try { fuserumount(dir); } catch { /* What is left answers ENOTCONN. */ }
     }
+    left();
   }
 }
 
-function endAtExit(dir: string, session: Session): void {
+/** Resolves with the reason when the session is over, and its directory has been left. */
+function endAtExit(session: Session, dir: string, left: () => void): Promise<string> {
   if (served.size === 0) process.on('exit', abandonAll);
-  served.set(session, dir);
-  void session.whenEnded.then(() => {
+  served.set(session, { dir, left });
+  return session.whenEnded.then((reason) => {
     served.delete(session);
     if (served.size === 0) process.off('exit', abandonAll);
+    left();
+    return reason;
   });
 }
 

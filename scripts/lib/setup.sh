@@ -24,7 +24,7 @@ quietly() {
   timeout -k 10 "$limit" "$@" >"$log" 2>&1 </dev/null
   status=$?
   if [ $status -ne 0 ]; then
-    if [ $status -ge 124 ]; then echo "$name: killed after $limit s" >&2; else echo "$name failed:" >&2; fi
+    if [ $status -eq 124 ] || [ $status -eq 137 ]; then echo "$name: killed after $limit s" >&2; else echo "$name failed:" >&2; fi
     grep -v '^npm warn' "$log" | tail -n 60 | sed 's/^/    /' >&2
   fi
   rm -f "$log"

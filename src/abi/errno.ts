@@ -25,10 +25,13 @@ export class Errno extends Error {
   readonly code: ErrnoName;
   /** The positive number. */
   readonly errno: number;
+  /** For people: what it is about. */
+  readonly detail: string | undefined;
 
   constructor(code: ErrnoName, detail?: string) {
     super(detail === undefined ? code : `${code}: ${detail}`);
     this.code = code;
+    this.detail = detail;
     this.errno = ERRNO[code];
   }
 

@@ -24,9 +24,8 @@ const TEXTS: Partial<Record<ErrnoName, string>> = {
 /** Errors of Node, of system calls and ours as half a sentence: `permission denied`. */
 export function describe(error: unknown): string {
   if (isErrno(error)) {
-    const detail = /^[A-Z0-9]+: (.*)$/.exec(error.message)?.[1];
     const text = TEXTS[error.code] ?? error.code;
-    return detail === undefined ? text : `${detail}: ${text}`;
+    return error.detail === undefined ? text : `${error.detail}: ${text}`;
   }
   if (!(error instanceof Error)) return String(error);
   const { code, path } = error as NodeJS.ErrnoException;

@@ -6,7 +6,7 @@ import { lineSink, onTrace, parseCategories } from '../trace/trace.js';
 import { CliError, describe, EXIT_USAGE } from './errors.js';
 import { isLabFileError, labFile } from './lab-file.js';
 import type { LabRequest } from './options.js';
-import { needOwner, removeEmptyDirectory, whenGone } from './owner.js';
+import { needOwner, whenGone } from './owner.js';
 
 export interface ServeRequest extends LabRequest {
   readonly json: boolean;
@@ -31,6 +31,7 @@ async function makeLab(dir: string, request: ServeRequest): Promise<Lab> {
       ...(request.blocker === undefined ? {} : { blocker: request.blocker }),
       ...(request.kernel === undefined ? {} : { kernel: request.kernel }),
       ...(request.xattrs === undefined ? {} : { xattrs: request.xattrs }),
+      removeDirectory: request.owner !== undefined,
     });
   } catch (error) {
     if (error instanceof CliError) throw error;
@@ -57,10 +58,7 @@ export async function serve(dir: string, request: ServeRequest): Promise<void> {
   if (request.owner !== undefined) whenGone(request.owner, stop);
   process.stdout.write(`${readyLine(lab, request.json)}\n`);
   const reason = await lab.ended;
-  if (request.owner !== undefined) removeEmptyDirectory(lab.dir);
-  else if (reason !== 'unmounted') {
-    throw new CliError(`the lab at ${lab.dir} ended: ${reason}`);
-  }
+  if (request.owner === undefined && reason !== 'unmounted') throw new CliError(`the lab at ${lab.dir} ended: ${reason}`);
   // Clients that are still there must not keep the server.
   process.exit();
 }

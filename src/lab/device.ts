@@ -1,5 +1,5 @@
 /** LabDevice: one mdev of a lab, as the library's user holds it. Valid until the device is removed; then methods throw ENODEV. */
-import { Errno } from '../abi/errno.js';
+import { Errno, isErrno } from '../abi/errno.js';
 import { MigrationBlocker } from '../blocker/blocker.js';
 import type { BlockerPolicyName } from '../blocker/policy.js';
 import type { Dir } from '../kernfs/dir.js';
@@ -86,7 +86,11 @@ export class LabDevice {
 
   /** Writes migration_block. Throws EBUSY while a migration runs. */
   block(blocked = true): void {
-    this.#blocker().set(blocked);
+    try {
+      this.#blocker().set(blocked);
+    } catch (error) {
+      throw isErrno(error, 'EBUSY') ? new Errno('EBUSY', `${this.uuid}: a migration runs`) : error;
+    }
   }
   setPolicy(policy: BlockerPolicyName): void {
     this.#blocker().setPolicy(policy);

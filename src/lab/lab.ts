@@ -1,14 +1,18 @@
 /**
  * Lab: one fake machine, mounted. The library's entry point.
  *
- *   const lab = await Lab.mount('/tmp/lab');
- *   const device = await lab.createDevice({ type: 'mtty-1' });
- *   await lab.next('block', ({ uuid }) => uuid === device.uuid);    // somebody runs: echo 1 > .../migration_block
+ *   const lab = await Lab.temporary();
+ *   const device = lab.createDevice({ type: 'mtty-1' });
+ *   await lab.run(['sh', '-c', `echo 1 > /sys/bus/mdev/devices/${device.uuid}/migration_block`]);
  *   await lab.unmount();
  *
  * The lab is served by this process's event loop: never touch the mount with synchronous calls (fs.readFileSync) from the
  * same process, they would wait for themselves. Use the device's own methods, fs.promises, or another process.
  */
+import { mkdtempSync, rmdirSync } from 'node:fs';
+import type { ChildProcess } from 'node:child_process';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import type { Mount, MountOptions, MountStats } from '../../mount/mount.js';
 import { mountTree } from '../../mount/mount.js';
 import { Errno } from '../abi/errno.js';
@@ -22,6 +26,8 @@ import { LabDevice, watchDevice } from './device.js';
 import type { LabDeviceOwner } from './device.js';
 import { LabEvents } from './events.js';
 import type { LabEventOf, LabEventType, LabListener } from './events.js';
+import { runIn, spawnIn } from './run.js';
+import type { RunOptions, RunResult, SpawnOptions } from './run.js';
 import { settingsOf, showSettings } from './settings-file.js';
 import { allTypes, createDevice, setUpDevices } from './setup.js';
 import type { DeviceRequest, DeviceSetup, Report, SetupProblem } from './setup.js';
@@ -58,7 +64,7 @@ export class Lab {
   }
 
   /**
-   * Builds the machine and mounts it on an empty directory. Throws MountError (no /dev/fuse, no privilege, not a directory),
+   * Builds the machine and mounts it on an empty directory. Throws MountError (no /dev/fuse, no privilege, no empty directory),
    * Errno or RangeError (unknown driver or type, a UUID that exists, none available).
    */
   static async mount(dir: string, options: LabOptions = {}): Promise<Lab> {
@@ -75,6 +81,17 @@ export class Lab {
     const lab = new Lab(core, events, await mountTree(core.machine.tree, dir, options));
     lab.#watch();
     return lab;
+  }
+
+  /** The same on a directory of its own below $TMPDIR, which goes when the lab ends. */
+  static async temporary(options: LabOptions = {}): Promise<Lab> {
+    const dir = mkdtempSync(join(tmpdir(), 'mdevsim-'));
+    try {
+      return await Lab.mount(dir, { ...options, removeDirectory: true });
+    } catch (error) {
+      rmdirSync(dir);
+      throw error;
+    }
   }
 
   /** Absolute path of the mount. */
@@ -137,6 +154,18 @@ export class Lab {
     type: T, accept?: (event: LabEventOf<T>) => boolean, signal?: AbortSignal,
   ): Promise<LabEventOf<T>> {
     return this.#events.next(type, accept, signal);
+  }
+
+  /**
+   * Starts a program where the lab is part of /sys and /dev, as `mdevsim run` does. It is the caller's: to be waited for, or killed
+   * by its signal. Errors as of node:child_process.
+   */
+  spawn(argv: readonly string[], options: SpawnOptions = {}): ChildProcess {
+    return spawnIn(this.dir, argv, options);
+  }
+  /** The same, until it ends. Any exit status is a result; rejects where it could not start, and when `signal` is aborted. */
+  run(argv: readonly string[], options: RunOptions = {}): Promise<RunResult> {
+    return runIn(this.dir, argv, options);
   }
 
   /** Resolves when the kernel's caches know of every change so far: then other processes see it. */

@@ -1,6 +1,6 @@
 /** Devices of a machine that is not mounted yet, made as asked for. What is refused is reported, and the rest goes on. */
 import { randomUUID } from 'node:crypto';
-import { Errno } from '../abi/errno.js';
+import { Errno, isErrno } from '../abi/errno.js';
 import type { MdevCore } from '../mdev/core.js';
 import type { MdevDevice } from '../mdev/device.js';
 import type { MdevType } from '../mdev/type.js';
@@ -43,12 +43,20 @@ export function allTypes(core: MdevCore): MdevType[] {
 /** Throws ENODEV (no such type or parent), EINVAL (not a UUID), EEXIST, ENOSPC. */
 export function createDevice(core: MdevCore, { type, uuid = randomUUID(), parent }: DeviceRequest): MdevDevice {
   const chosen = choose(core, type, parent);
-  if (chosen !== undefined) return core.create(chosen, uuid);
+  if (chosen !== undefined) return create(core, chosen, uuid);
   const types = allTypes(core);
   const known = [...new Set(types.map(({ name }) => name))].join(', ');
   const parents = [...new Set(types.map((one) => one.parent.name))].join(', ');
   const where = parent === undefined ? '' : ` on a parent ${parent}`;
   throw new Errno('ENODEV', `no type ${type}${where}: there are ${known}${parent === undefined ? '' : ` on ${parents}`}`);
+}
+
+function create(core: MdevCore, type: MdevType, uuid: string): MdevDevice {
+  try {
+    return core.create(type, uuid);
+  } catch (error) {
+    throw isErrno(error) && error.detail === undefined ? new Errno(error.code, `${type.name} on ${type.parent.name}`) : error;
+  }
 }
 
 /** The first that has something left; where none has, the first. Called ten thousand times in a row. */

@@ -11,9 +11,9 @@ import type { ChildProcess } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import type { MigrationInfo } from '../client/qmp/client.js';
 import { QmpClient } from '../client/qmp/client.js';
+import { ownCommand } from './own-command.js';
 
 export interface VmmStartOptions {
   /** The lab, or its mount point, which another process may serve or this one. */
@@ -33,12 +33,6 @@ const OUTPUT = 64 << 10;
 /** ms until it must be ready, and until it must have ended. */
 const START = 30_000;
 const END = 10_000;
-
-function ownCommand(): string[] {
-  const path = fileURLToPath(import.meta.url);
-  return path.endsWith('.ts') ? [process.execPath, '--import', import.meta.resolve('tsx'), join(path, '../../main.ts')]
-    : [process.execPath, join(path, '../../main.js')];
-}
 
 export class Vmm {
   readonly process: ChildProcess;

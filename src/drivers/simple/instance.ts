@@ -2,8 +2,9 @@
 import { blockerDebugfsGroup, blockerGroup } from '../../blocker/blocker.js';
 import { faultDebugfsGroup } from '../../fault/knobs.js';
 import type { Awaitable } from '../../kernfs/file.js';
+import { interruptible } from '../../kernfs/interrupt.js';
 import type { MdevIdentity, MdevInstance } from '../../mdev/driver.js';
-import type { Attribute } from '../../sysfs/attribute.js';
+import type { Attribute, AttributeRequest } from '../../sysfs/attribute.js';
 import { bindGroup } from '../../sysfs/group.js';
 import type { AttributeGroup } from '../../sysfs/group.js';
 import { migrationDebugfsGroup } from '../../vfio/debugfs.js';
@@ -11,13 +12,20 @@ import type { SimpleAttribute, SimpleDevice, SimpleOptions } from './define.js';
 import { SimpleVfioDevice } from './device.js';
 import { guarded, unrefused } from './guard.js';
 
+/** A driver's promise, which a signal to the caller ends: a driver that forgot it must not leave a shell that nothing ends. */
+function killable<T>(request: AttributeRequest, result: Awaitable<T>): Awaitable<T> {
+  return result instanceof Promise ? interruptible(result, request.signal) : result;
+}
+
 function toAttribute(driver: string, name: string, attribute: SimpleAttribute): Attribute<undefined> {
-  const show = (): Awaitable<string> => guarded(driver, `show of ${name}`, () => {
-    const content = attribute.show?.() ?? '';
-    return content instanceof Promise ? content.then((text) => `${text}\n`) : `${content}\n`;
-  });
-  const store = (_owner: undefined, data: Uint8Array): Awaitable<void> =>
-    guarded(driver, `store of ${name}`, () => attribute.store?.(Buffer.from(data).toString('utf8').replace(/\n$/, '')));
+  const show = (_owner: undefined, request: AttributeRequest): Awaitable<string> =>
+    killable(request, guarded(driver, `show of ${name}`, () => {
+      const content = attribute.show?.() ?? '';
+      return content instanceof Promise ? content.then((text) => `${text}\n`) : `${content}\n`;
+    }));
+  const store = (_owner: undefined, data: Uint8Array, request: AttributeRequest): Awaitable<void> =>
+    killable(request, guarded(driver, `store of ${name}`, () =>
+      attribute.store?.(Buffer.from(data).toString('utf8').replace(/\n$/, ''))));
   const [readable, writable] = ['show' in attribute, 'store' in attribute];
   return {
     name, mode: (readable ? 0o444 : 0) | (writable ? 0o200 : 0),

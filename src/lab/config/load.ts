@@ -70,9 +70,8 @@ const MISSING: Readonly<Record<string, string>> = { protocol: 'only devices of d
 /** What was expected, and the error as a shell would have got it. */
 function reason(error: unknown, [, , part, name = '']: SetupPath): string {
   if (!isErrno(error)) return error instanceof Error ? error.message : String(error);
-  const detail = /^[A-Z0-9]+: (.*)$/.exec(error.message)?.[1];
   const missing = part === 'knobs' && error.code === 'ENOENT' ? MISSING[name] : undefined;
   const expected = missing ?? EXPECTED[error.code];
-  const parts = [expected, detail].filter((part) => part !== undefined);
+  const parts = [expected, error.detail].filter((part) => part !== undefined);
   return parts.length === 0 ? `refused with ${error.code}` : `${parts.join('; ')} (${error.code})`;
 }

@@ -1,0 +1,125 @@
+/** Programs that the library's user runs on a lab of his own process: what they see, and what is left of them and of it. */
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, it } from 'node:test';
+import { defineDriver, Lab, MountError } from '../../src/index.js';
+
+const UUID = '83b8f4f2-509f-382f-3c1e-e6bfe0fa1001';
+const skip = process.getuid?.() !== 0 ? 'needs root' : !existsSync('/dev/fuse') ? 'needs /dev/fuse' : false;
+const DEVICE = `/sys/bus/mdev/devices/${UUID}`;
+
+describe('Lab.temporary()', { skip }, () => {
+  it('has a directory of its own, which goes with it', async () => {
+    const lab = await Lab.temporary();
+    assert.ok(existsSync(lab.dir));
+    await lab.unmount();
+    assert.ok(!existsSync(lab.dir));
+  });
+
+  it('is gone as well when somebody else unmounts it', async () => {
+    const lab = await Lab.temporary();
+    const { status } = await lab.run(['nsenter', `--mount=/proc/${process.pid}/ns/mnt`, 'umount', lab.dir]);
+    assert.equal(status, 0);
+    assert.equal(await lab.ended, 'unmounted');
+    assert.ok(!existsSync(lab.dir));
+  });
+
+  it('leaves no directory where it cannot be made', async () => {
+    const before = readdirSync(join(process.env['TMPDIR'] ?? '/tmp'));
+    await assert.rejects(Lab.temporary({ devices: [{ type: 'mtty-9' }] }), { code: 'ENODEV' });
+    assert.deepEqual(readdirSync(join(process.env['TMPDIR'] ?? '/tmp')), before);
+  });
+
+  it('leaves none either when its process just ends', () => {
+    const index = new URL('../../src/index.ts', import.meta.url).href;
+    const script = `
+      import { Lab } from '${index}';
+      const lab = await Lab.temporary();
+      console.log(lab.dir);
+      process.exit(3);
+    `;
+    const args = ['--import', 'tsx', '--input-type=module', '-e', script];
+    const { status, stdout } = spawnSync(process.execPath, args, { encoding: 'utf8', timeout: 30_000 });
+    assert.equal(status, 3);
+    assert.match(stdout, /^\/.*mdevsim-/);
+    assert.ok(!existsSync(stdout.trim()));
+  });
+});
+
+describe('Lab.mount()', { skip }, () => {
+  it('covers no files', async () => {
+    await using outer = await Lab.temporary();
+    await outer.unmount();
+    await using lab = await Lab.temporary();
+    await assert.rejects(Lab.mount(join(lab.dir, 'sys')), (error) =>
+      error instanceof MountError && error.message === `cannot mount at ${lab.dir}/sys: it is not empty`);
+  });
+});
+
+describe('lab.run()', { skip }, () => {
+  it('gives the status, the signal and the output of a program that sees the lab as its machine', async () => {
+    await using lab = await Lab.temporary();
+    lab.createDevice({ type: 'mtty-1', uuid: UUID });
+    const shown = await lab.run(['sh', '-c', `cat ${DEVICE}/mdev_type/name; ls /dev/vfio/0; cat nothing; exit 7`], { cwd: '/', env: { ...process.env, LC_ALL: 'C' } });
+    assert.deepEqual(shown, {
+      status: 7, signal: null, stdout: 'Single port serial\n/dev/vfio/0\n', stderr: 'cat: nothing: No such file or directory\n',
+    });
+    assert.equal((await lab.run(['sh', '-c', 'kill -TERM $$'])).signal, 'SIGTERM');
+  });
+
+  it('passes its input on, also to one that takes none of it', async () => {
+    await using lab = await Lab.temporary();
+    const { stdout } = await lab.run(['tee', '/dev/null'], { input: 'x'.repeat(300_000) });
+    assert.equal(stdout.length, 300_000);
+    assert.equal((await lab.run(['true'], { input: 'x'.repeat(300_000) })).status, 0);
+  });
+
+  it('rejects when it is aborted, and ends the program', async () => {
+    await using lab = await Lab.temporary();
+    const abort = new AbortController();
+    const running = lab.run(['sleep', '100'], { signal: abort.signal });
+    setTimeout(() => abort.abort(), 500);
+    await assert.rejects(running, { name: 'AbortError' });
+  });
+
+  it('is answered as the command line answers, where there is no such program', async () => {
+    await using lab = await Lab.temporary();
+    const { status, stderr } = await lab.run(['no-such-program']);
+    assert.equal(status, 127);
+    assert.match(stderr, /no-such-program/);
+    await assert.rejects(lab.run([]), RangeError);
+  });
+});
+
+describe('lab.spawn()', { skip }, () => {
+  it('gives the child process, with the lab as its machine', async () => {
+    await using lab = await Lab.temporary();
+    const device = lab.createDevice({ type: 'mtty-1', uuid: UUID });
+    const child = lab.spawn(['sh', '-c', 'read line; echo "$line" > "$0"; read line', `${DEVICE}/migration_block`], { stdio: ['pipe', 'ignore', 'inherit'] });
+    const blocked = lab.next('block', ({ uuid }) => uuid === UUID);
+    child.stdin?.write('1\n');
+    await blocked;
+    assert.equal(device.blocked, true);
+    child.stdin?.end();
+    await once(child, 'close');
+  });
+});
+
+const never = new Promise<never>(() => undefined);
+const STUCK = defineDriver({
+  name: 'stuck', types: [{ name: 'stuck-1' }], create: () => ({ attributes: { value: { show: () => never, store: () => never } } }),
+});
+
+describe('an attribute of a driver that never answers', { skip }, () => {
+  for (const command of ['cat "$0"', 'echo 1 > "$0"']) {
+    it(`is left by a signal: ${command}`, async () => {
+      await using lab = await Lab.temporary({ drivers: [{ name: 'stuck', factory: STUCK }], devices: [{ type: 'stuck-1', uuid: UUID }] });
+      const { status } = await lab.run(['timeout', '-s', 'INT', '0.5', 'bash', '-c', command, `${DEVICE}/value`]);
+      assert.equal(status, 124);
+      await lab.device(UUID)?.remove();
+    });
+  }
+});
