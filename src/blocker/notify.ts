@@ -2,13 +2,13 @@
  * Device feature MIGRATION_NOTICE (src/abi/mdevsim.ts): the VMM's explicit word that a migration starts or has ended, which the
  * policies `notify` and `enforce` go by. It belongs to the open device: the last close ends it, so a VMM that dies does too.
  */
+import { copyOut } from '../kernfs/uaccess.js';
 import { Errno } from '../abi/errno.js';
 import {
   MDEVSIM_FEATURE_MIGRATION_NOTICE, MDEVSIM_MIGRATION_ENDED, MDEVSIM_MIGRATION_STARTS, mdevsim_migration_notice,
 } from '../abi/mdevsim.js';
 import { VFIO_DEVICE_FEATURE_GET, VFIO_DEVICE_FEATURE_SET } from '../abi/vfio.js';
 import type { VfioFeature } from '../vfio/device.js';
-import { copyOut } from '../vfio/ioctl.js';
 import type { MigrationBlocker } from './blocker.js';
 
 /** SET throws EINVAL for an unknown event or bits in the reserved field, EBUSY for a start that the policy refuses. */

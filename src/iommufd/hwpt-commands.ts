@@ -4,6 +4,7 @@
  *
  * The lab's IOMMU has no type of its own, tracks dirty pages, and nests nothing.
  */
+import { lowestBit } from '../abi/bitops.js';
 import { Errno } from '../abi/errno.js';
 import {
   IOMMU_DESTROY, IOMMU_FAULT_QUEUE_ALLOC, IOMMU_GET_HW_INFO, IOMMU_HW_CAP_DIRTY_TRACKING, IOMMU_HW_INFO_TYPE_NONE, IOMMU_HWPT_ALLOC,
@@ -88,28 +89,23 @@ function getDirtyBitmap({ context, caller, value }: CommandCall<typeof iommu_hwp
   supported((value.flags & ~IOMMU_HWPT_GET_DIRTY_BITMAP_NO_CLEAR) === 0 && value.__reserved === 0);
   const hwpt = context.objects.get(value.hwpt_id, Hwpt);
   const { iova, length, page_size: pageSize } = value;
-  checkIovaRange(hwpt.ioas, iova, length, pageSize);
+  const pageShift = checkIovaRange(hwpt.ioas, iova, length, pageSize);
   if (hwpt.log === undefined) throw new Errno('EOPNOTSUPP', 'made without dirty tracking');
   if (!hwpt.tracking) throw new Errno('EINVAL', 'dirty tracking is off');
   if (hwpt.ioas.space.maps.covering(iova, iova + length - 1n) === undefined) throw new Errno('EINVAL', 'not all of it is mapped');
-  const target = { memory: caller, address: value.data, iova, length, pageShift: lowestBit(pageSize) };
+  const target = { memory: caller, address: value.data, iova, length, pageShift };
   return mergeDirtyBitmap(hwpt.log, target, { clear: (value.flags & IOMMU_HWPT_GET_DIRTY_BITMAP_NO_CLEAR) === 0 });
 }
 
-/** iommufd_check_iova_range() */
-function checkIovaRange(ioas: Ioas, iova: bigint, length: bigint, pageSize: bigint): void {
+/** iommufd_check_iova_range(). Returns the page size's lowest bit. */
+function checkIovaRange(ioas: Ioas, iova: bigint, length: bigint, pageSize: bigint): number {
   if (length === 0n) throw new Errno(iova === 0n ? 'EINVAL' : 'EOVERFLOW');
   const end = iova + length;
   if (end - 1n > IOVA_MAX) throw new Errno('EOVERFLOW');
   const misaligned = (mask: bigint): boolean => ((iova | end) & mask) !== 0n;
-  if (misaligned(ioas.alignment - 1n) || pageSize === 0n || misaligned(pageSize - 1n)) throw new Errno('EINVAL', 'alignment');
-}
-
-/** __ffs() */
-function lowestBit(value: bigint): number {
-  let bit = 0;
-  while ((value >> BigInt(bit) & 1n) === 0n) bit++;
-  return bit;
+  const shift = lowestBit(pageSize);
+  if (misaligned(ioas.alignment - 1n) || shift === undefined || misaligned(pageSize - 1n)) throw new Errno('EINVAL', 'alignment');
+  return shift;
 }
 
 /** Only nested page tables can be invalidated, and there are none. */

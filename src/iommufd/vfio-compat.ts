@@ -3,8 +3,6 @@
  * IOMMU_VFIO_IOAS or made by the first VFIO_GROUP_SET_CONTAINER. Source: drivers/iommu/iommufd/vfio_compat.c.
  */
 import { Errno } from '../abi/errno.js';
-import type { Fields, Struct, StructValue } from '../abi/layout.js';
-import { u32 } from '../abi/layout.js';
 import {
   VFIO_API_VERSION, VFIO_CHECK_EXTENSION, VFIO_DMA_CC_IOMMU, VFIO_DMA_MAP_FLAG_READ, VFIO_DMA_MAP_FLAG_WRITE,
   VFIO_DMA_UNMAP_FLAG_ALL, VFIO_GET_API_VERSION, VFIO_IOMMU_DIRTY_PAGES, VFIO_IOMMU_GET_INFO, VFIO_IOMMU_INFO_CAPS,
@@ -14,6 +12,7 @@ import {
   vfio_iova_range,
 } from '../abi/vfio.js';
 import type { Caller } from '../kernfs/caller.js';
+import { copyArgument } from '../kernfs/uaccess.js';
 import type { IommufdContext } from './context.js';
 import { userPages } from './ioas-commands.js';
 import type { Ioas } from './ioas.js';
@@ -61,17 +60,8 @@ function setIommu(context: IommufdContext, type: bigint): number {
   return 0;
 }
 
-/** The struct up to and with `through`; EINVAL where argsz is smaller. */
-function copyIn<F extends Fields>(caller: Caller, argument: bigint, layout: Struct<F>, through: keyof F & string): StructValue<Struct<F>> {
-  const minimum = layout.offsetofend(through);
-  const data = new Uint8Array(layout.size);
-  data.set(caller.read(argument, minimum));
-  if (u32.get(new DataView(data.buffer), 0) < minimum) throw new Errno('EINVAL', 'argsz');
-  return layout.decode(data);
-}
-
 function mapDma(context: IommufdContext, caller: Caller, argument: bigint): number {
-  const value = copyIn(caller, argument, vfio_iommu_type1_dma_map, 'size');
+  const value = copyArgument(caller, argument, vfio_iommu_type1_dma_map, 'size');
   if ((value.flags & ~(VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE)) !== 0) throw new Errno('EINVAL', 'flags');
   const prot = ((value.flags & VFIO_DMA_MAP_FLAG_READ) === 0 ? 0 : IOVA_READ) | ((value.flags & VFIO_DMA_MAP_FLAG_WRITE) === 0 ? 0 : IOVA_WRITE);
   const ioas = compatIoas(context);
@@ -80,7 +70,7 @@ function mapDma(context: IommufdContext, caller: Caller, argument: bigint): numb
 }
 
 function unmapDma(context: IommufdContext, caller: Caller, argument: bigint): number {
-  const value = copyIn(caller, argument, vfio_iommu_type1_dma_unmap, 'size');
+  const value = copyArgument(caller, argument, vfio_iommu_type1_dma_unmap, 'size');
   if ((value.flags & ~VFIO_DMA_UNMAP_FLAG_ALL) !== 0) throw new Errno('EINVAL', 'flags');
   const all = (value.flags & VFIO_DMA_UNMAP_FLAG_ALL) !== 0;
   const ioas = compatIoas(context);
@@ -101,7 +91,7 @@ function unmapDma(context: IommufdContext, caller: Caller, argument: bigint): nu
 
 /** iommufd_vfio_iommu_get_info(): both capabilities, or as many as fit; argsz says what all of it takes. */
 function getInfo(context: IommufdContext, caller: Caller, argument: bigint): number {
-  const { argsz } = copyIn(caller, argument, vfio_iommu_type1_info, 'iova_pgsizes');
+  const { argsz } = copyArgument(caller, argument, vfio_iommu_type1_info, 'iova_pgsizes');
   const minimum = Math.min(argsz, vfio_iommu_type1_info.size);
   const ioas = compatIoas(context);
   const capabilities = [

@@ -1,7 +1,8 @@
 /** LabDevice: one mdev of a lab, as the library's user holds it. Valid until the device is removed; then methods throw ENODEV. */
 import { Errno, isErrno } from '../abi/errno.js';
-import { MigrationBlocker } from '../blocker/blocker.js';
+import type { MigrationBlocker } from '../blocker/blocker.js';
 import type { BlockerPolicyName } from '../blocker/policy.js';
+import { LabControls } from '../controls/controls.js';
 import type { Dir } from '../kernfs/dir.js';
 import type { MdevDevice } from '../mdev/device.js';
 import { MigrationMachine } from '../vfio/migration.js';
@@ -13,9 +14,8 @@ import type { LabEvents } from './events.js';
 
 /** The blocker that a driver's device has, if its driver opted in. */
 export function blockerOf(mdev: MdevDevice): MigrationBlocker | undefined {
-  const vfio: object | undefined = mdev.instance?.vfio;
-  const blocker: unknown = vfio === undefined ? undefined : (vfio as { readonly blocker?: unknown }).blocker;
-  return blocker instanceof MigrationBlocker ? blocker : undefined;
+  const { controls } = (mdev.instance?.vfio ?? {}) as { readonly controls?: unknown };
+  return controls instanceof LabControls ? controls.blocker : undefined;
 }
 
 export function migrationOf(mdev: MdevDevice): MigrationMachine | undefined {

@@ -13,9 +13,9 @@ import type { IommufdDevice } from '../iommufd/hwpt.js';
 import { IommufdFile } from '../iommufd/main.js';
 import type { CallerMemory } from '../kernfs/caller.js';
 import type { FileRequest } from '../kernfs/file.js';
+import { copyArgument } from '../kernfs/uaccess.js';
 import type { VfioDevice } from './core.js';
 import { VfioDeviceFile } from './device-file.js';
-import { copyArgument } from './ioctl.js';
 
 /** Copies one field of a struct out. */
 function writeField<F extends Fields>(

@@ -8,9 +8,9 @@
 import { Errno } from '../abi/errno.js';
 import { VFIO_DEVICE_BIND_IOMMUFD, VFIO_DEVICE_FEATURE, vfio_device_bind_iommufd } from '../abi/vfio.js';
 import type { Awaitable, FileRequest, OpenFile } from '../kernfs/file.js';
+import { copyArgument } from '../kernfs/uaccess.js';
 import type { VfioDevice } from './core.js';
 import { deviceFeature } from './feature.js';
-import { copyArgument } from './ioctl.js';
 
 export class VfioDeviceFile implements OpenFile {
   readonly kind = 'vfio-device';

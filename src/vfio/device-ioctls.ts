@@ -4,13 +4,33 @@
  */
 import { Errno } from '../abi/errno.js';
 import {
-  VFIO_DEVICE_FLAGS_CAPS, VFIO_REGION_INFO_FLAG_CAPS, vfio_device_info, vfio_irq_info, vfio_region_info,
+  VFIO_DEVICE_FLAGS_CAPS, VFIO_DEVICE_GET_INFO, VFIO_DEVICE_GET_IRQ_INFO, VFIO_DEVICE_GET_REGION_INFO, VFIO_DEVICE_RESET,
+  VFIO_DEVICE_SET_IRQS, VFIO_REGION_INFO_FLAG_CAPS, vfio_device_info, vfio_irq_info, vfio_region_info,
 } from '../abi/vfio.js';
 import type { Caller } from '../kernfs/caller.js';
+import { copyArgument, copyOut } from '../kernfs/uaccess.js';
 import { capabilityChain } from './capability-chain.js';
 import type { Capability } from './capability-chain.js';
 import type { VfioIrq, VfioRegion } from './device.js';
-import { copyArgument, copyOut } from './ioctl.js';
+import { ioctlTable } from './ioctl.js';
+
+/** What a PCI device's driver answers; each as the ioctl of that name. */
+export interface PciDeviceIoctls {
+  getInfo(caller: Caller, argument: bigint): number;
+  getRegionInfo(caller: Caller, argument: bigint): number;
+  getIrqInfo(caller: Caller, argument: bigint): number;
+  setIrqs(caller: Caller, argument: bigint): number;
+  reset(): number;
+}
+
+export const PCI_DEVICE_IOCTLS = ioctlTable<PciDeviceIoctls>([
+  [VFIO_DEVICE_GET_INFO, 'VFIO_DEVICE_GET_INFO', (device, { caller }, argument) => device.getInfo(caller, argument)],
+  [VFIO_DEVICE_GET_REGION_INFO, 'VFIO_DEVICE_GET_REGION_INFO',
+    (device, { caller }, argument) => device.getRegionInfo(caller, argument)],
+  [VFIO_DEVICE_GET_IRQ_INFO, 'VFIO_DEVICE_GET_IRQ_INFO', (device, { caller }, argument) => device.getIrqInfo(caller, argument)],
+  [VFIO_DEVICE_SET_IRQS, 'VFIO_DEVICE_SET_IRQS', (device, { caller }, argument) => device.setIrqs(caller, argument)],
+  [VFIO_DEVICE_RESET, 'VFIO_DEVICE_RESET', (device) => device.reset()],
+]);
 
 export interface DeviceInfo {
   /** VFIO_DEVICE_FLAGS_*, without _CAPS. */

@@ -8,14 +8,15 @@ import {
   VFIO_DEVICE_FEATURE_GET, VFIO_DEVICE_FEATURE_SET, vfio_device_feature_dma_logging_control,
   vfio_device_feature_dma_logging_range, vfio_device_feature_dma_logging_report,
 } from '../abi/vfio.js';
+import { lowestBit } from '../abi/bitops.js';
 import type { CallerMemory } from '../kernfs/caller.js';
 import type { Awaitable } from '../kernfs/file.js';
+import { copyIn, copyOut } from '../kernfs/uaccess.js';
 import { mergeDirtyBitmap } from '../iommufd/dirty-bitmap.js';
 import type { VfioFeature } from './device.js';
 import type { DmaLogging, LoggedRange } from './dma-logging.js';
 import { madeOnce } from './feature-row.js';
 import type { FeatureRow } from './feature-row.js';
-import { copyIn, copyOut, lowestBit } from './ioctl.js';
 
 /** LOG_MAX_RANGES: a page of them. */
 const LOG_MAX_RANGES = 4096 / vfio_device_feature_dma_logging_range.size;

@@ -9,11 +9,11 @@ import {
   VFIO_DEVICE_FEATURE_SET, vfio_device_feature_mig_data_size, vfio_device_feature_mig_state, vfio_device_feature_migration,
 } from '../abi/vfio.js';
 import type { Awaitable, FileRequest, OpenFile } from '../kernfs/file.js';
+import { copyOut } from '../kernfs/uaccess.js';
 import type { VfioDevice } from './core.js';
 import type { VfioFeature, VfioMigrationOps } from './device.js';
 import { madeOnce } from './feature-row.js';
 import type { FeatureRow } from './feature-row.js';
-import { copyOut } from './ioctl.js';
 
 const migration = (ops: VfioMigrationOps): VfioFeature => ({
   feature: VFIO_DEVICE_FEATURE_MIGRATION,

@@ -11,12 +11,12 @@ import {
 } from '../abi/vfio.js';
 import type { CallerMemory } from '../kernfs/caller.js';
 import type { Awaitable, FileRequest } from '../kernfs/file.js';
+import { copyIn } from '../kernfs/uaccess.js';
 import type { VfioDevice } from './core.js';
 import type { VfioFeature } from './device.js';
 import { LOGGING_FEATURES } from './feature-logging.js';
 import { MIGRATION_FEATURES } from './feature-migration.js';
 import type { FeatureRow } from './feature-row.js';
-import { copyIn } from './ioctl.js';
 
 const STANDARD_FEATURES: ReadonlyMap<number, FeatureRow> = new Map([...MIGRATION_FEATURES, ...LOGGING_FEATURES]);
 const KNOWN_FLAGS =

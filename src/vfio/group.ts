@@ -12,11 +12,12 @@ import {
 } from '../abi/vfio.js';
 import type { CallerMemory } from '../kernfs/caller.js';
 import type { Awaitable, FileRequest, OpenFile } from '../kernfs/file.js';
+import { copyArgument, copyIn, copyOut } from '../kernfs/uaccess.js';
 import type { VfioDevice } from './core.js';
 import { VfioDeviceFile } from './device-file.js';
 import { backingOf } from './group-backing.js';
 import type { GroupBacking } from './group-backing.js';
-import { copyArgument, copyIn, copyOut, ioctlTable } from './ioctl.js';
+import { ioctlTable } from './ioctl.js';
 
 export class VfioGroup {
   /** dev->group_list: undefined from the device's unregistering on. */

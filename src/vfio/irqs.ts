@@ -10,8 +10,8 @@ import {
   VFIO_IRQ_SET_DATA_TYPE_MASK, vfio_irq_set,
 } from '../abi/vfio.js';
 import type { Caller, OwnedFd } from '../kernfs/caller.js';
+import { copyArgument } from '../kernfs/uaccess.js';
 import { signalEventfd } from '../sys/eventfd.js';
-import { copyArgument } from './ioctl.js';
 
 const U32_MAX = 0xffff_ffff;
 const KNOWN_FLAGS = VFIO_IRQ_SET_DATA_TYPE_MASK | VFIO_IRQ_SET_ACTION_TYPE_MASK;

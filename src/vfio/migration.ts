@@ -50,10 +50,10 @@ export interface MigratableDevice {
 
 export interface MigrationOptions {
   /** VFIO_MIGRATION_* ; all of them by default. */
-  readonly flags?: number;
+  readonly flags?: number | undefined;
   readonly hooks?: readonly MigrationHooks[];
   /** What reading in PRE_COPY answers when nothing is left for now: ENOMSG (the uAPI's word) or 0 bytes (mtty). Default 0. */
-  readonly precopyEnd?: 'ENOMSG' | 'empty';
+  readonly precopyEnd?: 'ENOMSG' | 'empty' | undefined;
   /** Milliseconds; for tests of the dirty rate. */
   readonly now?: () => number;
   /** The state that the device begins with; RUNNING, as the uAPI asks, by default. */

@@ -9,7 +9,8 @@ import { Errno } from '../abi/errno.js';
 import { dirtyBitmapBytes, VFIO_IOMMU_GET_DIRTY_BITMAP, vfio_iommu_get_dirty_bitmap } from '../abi/vfio-rfc.js';
 import type { DirtyLog } from '../iommufd/dirty-log.js';
 import type { Awaitable, FileRequest } from '../kernfs/file.js';
-import { copyStruct, ioctlTable, isUserRange } from './ioctl.js';
+import { copyStruct, isUserRange } from '../kernfs/uaccess.js';
+import { ioctlTable } from './ioctl.js';
 import type { IoctlOverride, Type1 } from './type1.js';
 import { bitmapBytes, DIRTY_BITMAP_PAGES_MAX, PAGE_SHIFT, PAGE_SIZE, reportMapping } from './type1-dirty.js';
 

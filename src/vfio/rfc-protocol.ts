@@ -14,9 +14,10 @@ import {
 } from '../abi/vfio-rfc.js';
 import { DirtyLog } from '../iommufd/dirty-log.js';
 import type { Awaitable, FileRequest } from '../kernfs/file.js';
+import { copyArgument } from '../kernfs/uaccess.js';
 import type { DmaSpace } from './device.js';
 import type { DeviceRegion } from './device-region.js';
-import { copyArgument, ioctlTable } from './ioctl.js';
+import { ioctlTable } from './ioctl.js';
 import type { IoctlTable } from './ioctl.js';
 import { RfcMigration } from './migration-rfc.js';
 import type { MigrationMachine } from './migration.js';

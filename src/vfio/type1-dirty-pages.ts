@@ -5,8 +5,8 @@ import {
   vfio_iommu_type1_dirty_bitmap, vfio_iommu_type1_dirty_bitmap_get,
 } from '../abi/vfio.js';
 import type { Awaitable, FileRequest } from '../kernfs/file.js';
+import { copyArgument, copyStruct } from '../kernfs/uaccess.js';
 import { IOVA_MAX } from '../iommufd/iova-map.js';
-import { copyArgument, copyStruct } from './ioctl.js';
 import type { Type1 } from './type1.js';
 import { checkBitmap, inTurns, PAGE_SIZE, reportMapping } from './type1-dirty.js';
 

@@ -5,12 +5,13 @@
  * first. Pages without a mapping are left alone. A huge mapping is written in pieces with turns of the event loop between.
  */
 import { Errno } from '../abi/errno.js';
+import { lowestBit } from '../abi/bitops.js';
 import type { CallerMemory } from '../kernfs/caller.js';
 import type { Awaitable } from '../kernfs/file.js';
+import { isUserRange } from '../kernfs/uaccess.js';
 import type { DirtyLog } from '../iommufd/dirty-log.js';
 import { lengthOf } from '../iommufd/iova-map.js';
 import type { IovaRange } from '../iommufd/iova-map.js';
-import { isUserRange, lowestBit } from './ioctl.js';
 
 export const PAGE_SHIFT = 12n;
 export const PAGE_SIZE = 1n << PAGE_SHIFT;

@@ -4,8 +4,8 @@ import {
   vfio_iommu_type1_info, vfio_iommu_type1_info_cap_migration, vfio_iommu_type1_info_dma_avail,
 } from '../abi/vfio.js';
 import type { FileRequest } from '../kernfs/file.js';
+import { copyArgument, copyOut } from '../kernfs/uaccess.js';
 import { capabilityChain } from './capability-chain.js';
-import { copyArgument, copyOut } from './ioctl.js';
 import type { Type1 } from './type1.js';
 import { DIRTY_BITMAP_SIZE_MAX, PAGE_SIZE } from './type1-dirty.js';
 

@@ -14,11 +14,12 @@ import {
   VFIO_UNMAP_ALL, vfio_bitmap, vfio_iommu_type1_dma_map, vfio_iommu_type1_dma_unmap,
 } from '../abi/vfio.js';
 import type { Awaitable, FileRequest } from '../kernfs/file.js';
+import { copyArgument, copyOut, copyStruct } from '../kernfs/uaccess.js';
 import { DirtyLog } from '../iommufd/dirty-log.js';
 import { IovaSpace } from '../iommufd/dma-space.js';
 import { IOVA_MAX, IOVA_READ, IOVA_WRITE, lengthOf } from '../iommufd/iova-map.js';
 import type { IovaMapping } from '../iommufd/iova-map.js';
-import { copyArgument, copyOut, copyStruct, ioctlTable } from './ioctl.js';
+import { ioctlTable } from './ioctl.js';
 import type { IoctlTable } from './ioctl.js';
 import { checkBitmap, DIRTY_BITMAP_PAGES_MAX, inTurns, PAGE_SHIFT, PAGE_SIZE, reportMapping } from './type1-dirty.js';
 import type { UserBitmap } from './type1-dirty.js';

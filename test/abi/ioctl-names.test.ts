@@ -2,20 +2,18 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { describeIoctl } from '../../src/abi/ioctl-names.js';
-import { GVT_IOCTLS } from '../../src/drivers/gvt/device.js';
-import { MTTY_IOCTLS } from '../../src/drivers/mtty/device.js';
-import { SIMPLE_IOCTLS } from '../../src/drivers/simple/device.js';
 import { VFIO_AP_IOCTLS } from '../../src/drivers/vfio-ap/device.js';
 import { IOMMUFD_COMMANDS } from '../../src/iommufd/main.js';
 import { CONTAINER_IOCTLS } from '../../src/vfio/container.js';
+import { PCI_DEVICE_IOCTLS } from '../../src/vfio/device-ioctls.js';
 import { GROUP_IOCTLS } from '../../src/vfio/group.js';
 import { TYPE1_IOCTLS } from '../../src/vfio/type1.js';
 
 type Names = ReadonlyMap<number, { readonly name: string }>;
 /** Kind of the file, and what can be asked there. */
 const TABLES: readonly (readonly [kind: string, what: string, names: Names])[] = [
-  ['vfio-device', 'mtty', MTTY_IOCTLS], ['vfio-device', 'gvt', GVT_IOCTLS], ['vfio-device', 'vfio_ap', VFIO_AP_IOCTLS],
-  ['vfio-device', "a driver of one's own", SIMPLE_IOCTLS], ['vfio-group', 'a group', GROUP_IOCTLS],
+  ['vfio-device', 'a PCI device', PCI_DEVICE_IOCTLS], ['vfio-device', 'vfio_ap', VFIO_AP_IOCTLS],
+  ['vfio-group', 'a group', GROUP_IOCTLS],
   ['vfio-container', 'a container', CONTAINER_IOCTLS], ['vfio-container', 'its type1 IOMMU', TYPE1_IOCTLS],
   ['iommufd', '/dev/iommu', IOMMUFD_COMMANDS], ['iommufd', '/dev/iommu as a container', TYPE1_IOCTLS],
 ];

@@ -162,13 +162,13 @@ test('the interrupt of migration_block fires once per change, and only then', as
   const bench = new Bench(1);
   await bench.getInfo();
   assert.deepEqual(await bench.setIrqs(SET_EVENTFD, VFIO_PCI_NUM_IRQS, 0, 1, [bench.old.fd]), { ret: 0, errno: '0' });
-  bench.device.blocker.set(true);
-  bench.device.blocker.set(true);
+  bench.device.controls.blocker.set(true);
+  bench.device.controls.blocker.set(true);
   assert.equal(bench.old.eventfd.drain(), 1n);
-  bench.device.blocker.set(false);
+  bench.device.controls.blocker.set(false);
   assert.equal(bench.old.eventfd.drain(), 1n);
   bench.device.closeDevice();
-  bench.device.blocker.set(true);
+  bench.device.controls.blocker.set(true);
   assert.equal(bench.old.eventfd.drain(), 0n);
   bench.end();
 });

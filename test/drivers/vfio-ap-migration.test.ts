@@ -238,7 +238,7 @@ test('the same with migration_block: track is not stuck by a question nor by a f
     assert.equal(await guest.write('migration_block', '1'), 'EBUSY');
     await guest.set(state('RUNNING'));
     await guest.do('migration_block 1');
-    guest.device.blocker.setPolicy('enforce');
+    guest.device.controls.blocker.setPolicy('enforce');
     assert.equal(await guest.set(state('STOP_COPY')), 'EBUSY');
   }
 });

@@ -54,7 +54,7 @@ describe('device_state', () => {
 
   it('reads as an error after a transition that ended in one, which only a reset leaves', async () => {
     const client = await at([]);
-    client.gpu.faults.fails = new Map([[abi.VFIO_DEVICE_STATE_STOP_COPY, { code: 'EIO', count: 1, entersError: true }]]);
+    client.gpu.controls.faults.fails = new Map([[abi.VFIO_DEVICE_STATE_STOP_COPY, { code: 'EIO', count: 1, entersError: true }]]);
     assert.equal(await client.set('device_state', SAVING), 'EIO');
     assert.equal(await client.get('device_state'), ERROR);
     for (const to of ALL) assert.equal(await client.set('device_state', to), 'EINVAL');
@@ -64,7 +64,7 @@ describe('device_state', () => {
 
   it('stays where it was when a transition fails', async () => {
     const client = await at([]);
-    client.gpu.faults.fails = new Map([[abi.VFIO_DEVICE_STATE_PRE_COPY, { code: 'EIO', count: 1, entersError: false }]]);
+    client.gpu.controls.faults.fails = new Map([[abi.VFIO_DEVICE_STATE_PRE_COPY, { code: 'EIO', count: 1, entersError: false }]]);
     assert.equal(await client.set('device_state', PRE_COPY), 'EIO');
     assert.equal(await client.get('device_state'), RUNNING);
     await client.go(PRE_COPY);
@@ -84,7 +84,7 @@ describe('device_state', () => {
       if (from !== RUNNING) await client.go(from);
       if (from === RESUMING) assert.equal(await client.fill(stream), '0');
       const before = client.state;
-      client.gpu.faults.fails = new Map([[abi[`VFIO_DEVICE_STATE_${at}`], { code: 'EIO', count: 1, entersError: false }]]);
+      client.gpu.controls.faults.fails = new Map([[abi[`VFIO_DEVICE_STATE_${at}`], { code: 'EIO', count: 1, entersError: false }]]);
       assert.equal(await client.set('device_state', to), 'EIO');
       assert.equal(await client.get('device_state'), reads);
       if (reads === ERROR) return;
@@ -98,14 +98,14 @@ describe('device_state', () => {
   it('is an error where the way back fails too', async () => {
     const client = await at([]);
     const fault = { code: 'EIO', count: 1, entersError: false } as const;
-    client.gpu.faults.fails = new Map([[abi.VFIO_DEVICE_STATE_STOP, fault], [abi.VFIO_DEVICE_STATE_RUNNING, fault]]);
+    client.gpu.controls.faults.fails = new Map([[abi.VFIO_DEVICE_STATE_STOP, fault], [abi.VFIO_DEVICE_STATE_RUNNING, fault]]);
     assert.equal(await client.set('device_state', STOP), 'EIO');
     assert.deepEqual([await client.get('device_state'), client.state], [ERROR, 'ERROR']);
   });
 
   it('waits for a transition that is delayed', async () => {
     const client = await at([]);
-    client.gpu.faults.delays = new Map([[abi.VFIO_DEVICE_STATE_STOP, 5]]);
+    client.gpu.controls.faults.delays = new Map([[abi.VFIO_DEVICE_STATE_STOP, 5]]);
     await client.go(STOP);
     assert.equal(client.state, 'STOP');
   });
@@ -126,10 +126,10 @@ describe('device_state', () => {
   it('stays in such a pre-copy when the step after it fails; a blocked device is EBUSY for it', async () => {
     const client = await new V1Client({ migrationFlags: parseMigrationFeatures('stop-copy p2p'), blocker: 'enforce' }).open();
     await client.go(PRE_COPY);
-    client.gpu.faults.fails = new Map([[abi.VFIO_DEVICE_STATE_STOP_COPY, { code: 'EIO', count: 1, entersError: false }]]);
+    client.gpu.controls.faults.fails = new Map([[abi.VFIO_DEVICE_STATE_STOP_COPY, { code: 'EIO', count: 1, entersError: false }]]);
     assert.equal(await client.set('device_state', SAVING), 'EIO');
     assert.equal(await client.get('device_state'), PRE_COPY);
-    client.gpu.blocker.set(true);
+    client.gpu.controls.blocker.set(true);
     await client.go(PRE_COPY);
     await client.go(RUNNING);
     assert.equal(await client.set('device_state', PRE_COPY), 'EBUSY');
@@ -249,8 +249,8 @@ describe('saving', () => {
 
   it('gives generated state in pre-copy as it changes', async () => {
     const client = await at([]);
-    client.gpu.faults.stateSize = 1 << 20;
-    client.gpu.faults.dirty = 1;
+    client.gpu.controls.faults.stateSize = 1 << 20;
+    client.gpu.controls.faults.dirty = 1;
     await client.go(PRE_COPY);
     assert.ok((await client.drain()).length > 1 << 20);
     await client.go(SAVING);
@@ -271,15 +271,15 @@ describe('saving', () => {
 
   it('tells the errno of a stream that fails, and the end of one that is cut', async () => {
     const client = await at([]);
-    client.gpu.faults.streamFail = { byte: 20, code: 'EIO' };
+    client.gpu.controls.faults.streamFail = { byte: 20, code: 'EIO' };
     await client.go(SAVING);
     assert.equal(await client.get('data_offset'), PAGE);
     assert.equal(await client.get('data_size'), 20);
     assert.notEqual(await client.get('pending_bytes'), 0);
     assert.equal(await client.tryRead(client.index, 16, 8), 'EIO');
     await client.go(RUNNING);
-    client.gpu.faults.streamFail = undefined;
-    client.gpu.faults.streamCut = 20;
+    client.gpu.controls.faults.streamFail = undefined;
+    client.gpu.controls.faults.streamCut = 20;
     await client.go(SAVING);
     assert.equal((await client.drain()).length, 20);
     assert.equal(await client.get('pending_bytes'), 0);
@@ -298,7 +298,7 @@ describe('resuming', () => {
   });
 
   it('takes a stream with generated state', async () => {
-    const stream = await saved(async ({ gpu }) => void (gpu.faults.stateSize = 3 << 20));
+    const stream = await saved(async ({ gpu }) => void (gpu.controls.faults.stateSize = 3 << 20));
     const client = await at([RESUMING]);
     assert.equal(await client.fill(stream), '0');
     await client.go(RUNNING);
@@ -334,7 +334,7 @@ describe('policies', () => {
     const running = async (policy: 'track' | 'observe' | 'enforce' | 'notify', ...way: readonly number[]): Promise<boolean> => {
       const client = await new V1Client({ blocker: policy }).open();
       for (const state of way) await client.go(state);
-      return client.gpu.blocker.migrationRunning;
+      return client.gpu.controls.blocker.migrationRunning;
     };
     for (const policy of ['track', 'enforce'] as const) {
       assert.equal(await running(policy), false);
@@ -344,16 +344,16 @@ describe('policies', () => {
     assert.equal(await running('observe', PRE_COPY), false);
     const client = await new V1Client({ blocker: 'observe' }).open();
     await client.get('pending_bytes');
-    assert.equal(client.gpu.blocker.migrationRunning, true, 'even of a device that runs');
+    assert.equal(client.gpu.controls.blocker.migrationRunning, true, 'even of a device that runs');
     for (const state of [PRE_COPY, RUNNING]) await client.go(state);
-    assert.equal(client.gpu.blocker.migrationRunning, true, 'a cancelled migration leaves it set');
+    assert.equal(client.gpu.controls.blocker.migrationRunning, true, 'a cancelled migration leaves it set');
     for (const state of [SAVING, STOP]) await client.go(state);
-    assert.equal(client.gpu.blocker.migrationRunning, false);
+    assert.equal(client.gpu.controls.blocker.migrationRunning, false);
   });
 
   it('enforce: a blocked device is EBUSY for saving, in pre-copy or without', async () => {
     const client = await new V1Client({ blocker: 'enforce' }).open();
-    client.gpu.blocker.set(true);
+    client.gpu.controls.blocker.set(true);
     for (const state of [PRE_COPY, SAVING]) {
       assert.equal(await client.set('device_state', state), 'EBUSY');
       assert.equal(await client.get('device_state'), RUNNING);

@@ -39,7 +39,7 @@ for (const [version, seed] of SEEDS) {
       () => client.dirty(BigInt(random(1 << 20)), BigInt(random(200))),
       async () => {
         try {
-          client.gpu.blocker.set(random(2) === 1);
+          client.gpu.controls.blocker.set(random(2) === 1);
         } catch (error) {
           assert.equal((error as { code?: string }).code, 'EBUSY');
         }
@@ -54,7 +54,7 @@ for (const [version, seed] of SEEDS) {
       await pick(operations)();
       assert.ok(STATES.has(client.state), client.state);
     }
-    client.gpu.blocker.set(false);
+    client.gpu.controls.blocker.set(false);
     await client.load(image);
     assert.equal((await client.set('start')).errno, '0');
     assert.equal(client.state, 'RUNNING');

@@ -115,12 +115,12 @@ describe('stop, save, restore, start', () => {
       const source = await RfcClient.openNew(version);
       const target = await RfcClient.openNew(version);
       const before = await source.regionSize();
-      source.gpu.faults.stateSize = 3 << 20;
+      source.gpu.controls.faults.stateSize = 3 << 20;
       assert.equal(await source.regionSize(), before + (3 << 20) + 2 * generated_record.size);
       expect0(await source.set('stop'));
       const image = await source.image(300_001);
       await assert.rejects(target.load(image), { code: 'EINVAL' });
-      target.gpu.faults.stateSize = 3 << 20;
+      target.gpu.controls.faults.stateSize = 3 << 20;
       await target.load(image, 999_999);
       expect0(await target.set('start'));
     });
@@ -246,19 +246,19 @@ describe('what is refused', () => {
 
   it('faults are those of the states behind it', async () => {
     const client = await RfcClient.openNew('rfc-v3');
-    client.gpu.faults.fails = new Map([[abi.VFIO_DEVICE_STATE_STOP_COPY, { code: 'EBUSY', count: 1, entersError: false }]]);
+    client.gpu.controls.faults.fails = new Map([[abi.VFIO_DEVICE_STATE_STOP_COPY, { code: 'EBUSY', count: 1, entersError: false }]]);
     // A step that fails is no refusal, whatever its errno.
     assert.deepEqual([(await client.set('stop')).errno, state(client)], ['EBUSY', 'RUNNING']);
     expect0(await client.set('stop'));
-    client.gpu.faults.streamFail = { byte: 100, code: 'EIO' };
+    client.gpu.controls.faults.streamFail = { byte: 100, code: 'EIO' };
     assert.equal((await client.tryReadState(1, 4096)).ret, 16 + 100);
     assert.equal((await client.tryReadState(1 + 116, 4096)).errno, 'EIO');
-    client.gpu.faults.streamFail = undefined;
-    client.gpu.faults.streamCut = 200;
+    client.gpu.controls.faults.streamFail = undefined;
+    client.gpu.controls.faults.streamCut = 200;
     assert.equal((await client.tryReadState(1 + 116, 4096)).ret, 100);
     assert.equal((await client.tryReadState(1 + 216, 4096)).ret, 0);
     expect0(await client.set('start'));
-    client.gpu.faults.fails = new Map([[abi.VFIO_DEVICE_STATE_STOP, { code: 'EIO', count: 1, entersError: true }]]);
+    client.gpu.controls.faults.fails = new Map([[abi.VFIO_DEVICE_STATE_STOP, { code: 'EIO', count: 1, entersError: true }]]);
     assert.deepEqual([(await client.set('stop')).errno, state(client)], ['EIO', 'ERROR']);
     assert.equal((await client.set('start')).errno, 'EINVAL');
     await client.close();
@@ -267,7 +267,7 @@ describe('what is refused', () => {
 
   it('a stop or a start that fails on the way leaves the device where it was', async () => {
     const fail = (client: RfcClient, at: number, count = 1): void => {
-      client.gpu.faults.fails = new Map([[at, { code: 'EIO', count, entersError: false }]]);
+      client.gpu.controls.faults.fails = new Map([[at, { code: 'EIO', count, entersError: false }]]);
     };
     for (const at of [abi.VFIO_DEVICE_STATE_RUNNING_P2P, abi.VFIO_DEVICE_STATE_STOP, abi.VFIO_DEVICE_STATE_STOP_COPY]) {
       const client = await RfcClient.openNew('rfc-v3');
@@ -287,10 +287,10 @@ describe('what is refused', () => {
 
   it('a step that fails with EBUSY is not taken for a policy that refuses, not even where the device is stopped', async () => {
     const client = await RfcClient.openNew('rfc', { blocker: 'enforce' });
-    client.gpu.blocker.set(true);
+    client.gpu.controls.blocker.set(true);
     expect0(await client.set('stop'));
-    client.gpu.blocker.set(false);
-    client.gpu.faults.fails = new Map([[abi.VFIO_DEVICE_STATE_STOP_COPY, { code: 'EBUSY', count: 1, entersError: false }]]);
+    client.gpu.controls.blocker.set(false);
+    client.gpu.controls.faults.fails = new Map([[abi.VFIO_DEVICE_STATE_STOP_COPY, { code: 'EBUSY', count: 1, entersError: false }]]);
     assert.deepEqual([(await client.set('stop')).errno, state(client)], ['EBUSY', 'STOP']);
     expect0(await client.set('stop'));
     assert.equal(state(client), 'STOP_COPY');
@@ -300,8 +300,8 @@ describe('what is refused', () => {
 describe('migration_block and the policies', () => {
   const blockedAt = (client: RfcClient): string => {
     try {
-      client.gpu.blocker.set(true);
-      client.gpu.blocker.set(false);
+      client.gpu.controls.blocker.set(true);
+      client.gpu.controls.blocker.set(false);
       return 'accepted';
     } catch (error) {
       return (error as { code: string }).code;
@@ -332,20 +332,20 @@ describe('migration_block and the policies', () => {
     const client = await RfcClient.openNew('rfc-v3', { blocker: 'notify' });
     expect0(await client.set('stop'));
     assert.equal(blockedAt(client), 'accepted');
-    client.gpu.blocker.noticeStart();
+    client.gpu.controls.blocker.noticeStart();
     assert.equal(blockedAt(client), 'EBUSY');
   });
 
   it('enforce: a blocked device can be stopped, but not saved; when it is no longer blocked, it can', async () => {
     for (const version of VERSIONS) {
       const client = await RfcClient.openNew(version, { blocker: 'enforce' });
-      client.gpu.blocker.set(true);
+      client.gpu.controls.blocker.set(true);
       expect0(await client.set('stop'));
       assert.equal(state(client), 'STOP');
       assert.equal((await client.tryReadState(START_OF[version], 16)).errno, 'EBUSY');
       expect0(await client.set('start'));
       expect0(await client.set('stop'));
-      client.gpu.blocker.set(false);
+      client.gpu.controls.blocker.set(false);
       assert.equal((await client.tryReadState(START_OF[version], 16)).ret, 16);
       assert.equal(blockedAt(client), 'EBUSY');
     }

@@ -1,5 +1,4 @@
 /** Card: what is in a vGPU: configuration space, BAR0 with registers and translation table, DMA, interrupts; and its state. */
-import { BlockerIrq } from '../../blocker/irq.js';
 import { PciInterrupts } from '../../vfio/pci-interrupts.js';
 import { ConfigSpace, MMIO_BAR_SIZE } from './config-space.js';
 import { DmaEngine } from './dma.js';
@@ -19,8 +18,6 @@ export class Card {
   readonly config: ConfigSpace;
   readonly memory = new SparseMemory(MMIO_BAR_SIZE);
   readonly interrupts = new PciInterrupts();
-  /** The lab's own: migration_block has changed. */
-  readonly blockerIrq = new BlockerIrq();
   readonly dma = new DmaEngine(() => this.interrupts.triggerInterrupt());
 
   /** `aperture`: bytes in BAR2. */
@@ -83,7 +80,6 @@ export class Card {
     this.dma.stop();
     this.dma.attach(undefined);
     this.interrupts.release();
-    this.blockerIrq.release();
   }
 
   #translate(page: number): bigint | undefined {

@@ -5,24 +5,19 @@
  */
 import { Errno } from '../../abi/errno.js';
 import {
-  VFIO_DEVICE_API_PCI_STRING, VFIO_DEVICE_FLAGS_PCI, VFIO_DEVICE_FLAGS_RESET, VFIO_DEVICE_GET_INFO, VFIO_DEVICE_GET_IRQ_INFO,
-  VFIO_DEVICE_GET_REGION_INFO, VFIO_DEVICE_RESET, VFIO_DEVICE_SET_IRQS, VFIO_DEVICE_STATE_PRE_COPY, VFIO_DEVICE_STATE_RUNNING,
-  VFIO_PCI_NUM_IRQS, VFIO_PCI_NUM_REGIONS,
+  VFIO_DEVICE_API_PCI_STRING, VFIO_DEVICE_FLAGS_PCI, VFIO_DEVICE_FLAGS_RESET, VFIO_DEVICE_STATE_PRE_COPY,
+  VFIO_DEVICE_STATE_RUNNING, VFIO_PCI_NUM_REGIONS,
 } from '../../abi/vfio.js';
-import { MigrationBlocker } from '../../blocker/blocker.js';
-import { BLOCKER_IRQ } from '../../blocker/irq.js';
-import { migrationNoticeFeature } from '../../blocker/notify.js';
 import type { BlockerPolicyName } from '../../blocker/policy.js';
-import { FaultInjector } from '../../fault/faults.js';
+import { LabControls } from '../../controls/controls.js';
+import { changeLabPciIrqs, labPciIrq, LAB_PCI_NUM_IRQS } from '../../controls/pci-irqs.js';
 import type { Caller } from '../../kernfs/caller.js';
 import type { Awaitable, FileRequest } from '../../kernfs/file.js';
-import type { DmaSpace, VfioDeviceOps, VfioFeature, VfioIrq } from '../../vfio/device.js';
-import { answerDeviceInfo, answerIrqInfo, answerRegionInfo } from '../../vfio/device-ioctls.js';
-import { ioctlTable } from '../../vfio/ioctl.js';
+import type { DmaSpace, VfioDeviceOps, VfioFeature } from '../../vfio/device.js';
+import { answerDeviceInfo, answerIrqInfo, answerRegionInfo, PCI_DEVICE_IOCTLS } from '../../vfio/device-ioctls.js';
+import type { PciDeviceIoctls } from '../../vfio/device-ioctls.js';
 import { copyIrqSet } from '../../vfio/irqs.js';
-import { MigrationMachine } from '../../vfio/migration.js';
-import type { MigratableDevice } from '../../vfio/migration.js';
-import { PCI_IRQS } from '../../vfio/pci-interrupts.js';
+import type { MigrationMachine, MigratableDevice } from '../../vfio/migration.js';
 import type { Type1 } from '../../vfio/type1.js';
 import { Card } from './card.js';
 import type { ProtocolName, ProtocolSide } from './protocols.js';
@@ -40,15 +35,12 @@ export interface GvtDeviceOptions {
   readonly blocker?: BlockerPolicyName | undefined;
 }
 
-/** The lab's own interrupt index, one past the standard ones: migration_block has changed. */
-const MIGRATION_BLOCK_IRQ_INDEX = VFIO_PCI_NUM_IRQS;
 const MIB = 1 << 20;
 
-export class GvtDevice implements VfioDeviceOps, MigratableDevice {
+export class GvtDevice implements VfioDeviceOps, MigratableDevice, PciDeviceIoctls {
   readonly deviceApi = VFIO_DEVICE_API_PCI_STRING;
   readonly migration: MigrationMachine;
-  readonly blocker: MigrationBlocker;
-  readonly faults = new FaultInjector();
+  readonly controls: LabControls;
   readonly type: GvtType;
   #protocol: ProtocolName;
   #side: ProtocolSide;
@@ -59,19 +51,8 @@ export class GvtDevice implements VfioDeviceOps, MigratableDevice {
   /** `blockChanged` is called after migration_block has changed and its interrupt was signalled. */
   constructor(type: GvtType, options: GvtDeviceOptions, blockChanged?: () => void) {
     this.type = type;
-    this.blocker = new MigrationBlocker({
-      policy: options.blocker,
-      signal: () => {
-        this.#made?.blockerIrq.signal();
-        blockChanged?.();
-      },
-    });
-    this.migration = new MigrationMachine(this, {
-      hooks: [this.blocker, this.faults],
-      precopyEnd: 'ENOMSG',
-      ...(options.migrationFlags === undefined ? {} : { flags: options.migrationFlags }),
-    });
-    this.faults.attach(this.migration);
+    this.controls = new LabControls(options.blocker, blockChanged);
+    this.migration = this.controls.createMigration(this, { flags: options.migrationFlags, precopyEnd: 'ENOMSG' });
     this.#protocol = options.protocol ?? DEFAULT_PROTOCOL;
     this.#side = protocolRow(this.#protocol).make(this);
   }
@@ -104,9 +85,8 @@ export class GvtDevice implements VfioDeviceOps, MigratableDevice {
   get ioctlKind(): string | undefined {
     return this.#side.ioctlKind;
   }
-  /** The lab's own. Made when asked for: most devices never are. */
   get features(): readonly VfioFeature[] {
-    return [migrationNoticeFeature(this.blocker)];
+    return this.controls.features;
   }
 
   get stateSize(): number {
@@ -147,8 +127,7 @@ export class GvtDevice implements VfioDeviceOps, MigratableDevice {
 
   closeDevice(): void {
     this.#open = false;
-    this.blocker.closed();
-    this.migration.close();
+    this.controls.closed();
     this.#side.close?.();
     this.card.release();
   }
@@ -162,7 +141,7 @@ export class GvtDevice implements VfioDeviceOps, MigratableDevice {
   }
 
   ioctl(request: FileRequest, command: number, argument: bigint): Awaitable<number> {
-    const row = GVT_IOCTLS.get(command);
+    const row = PCI_DEVICE_IOCTLS.get(command);
     if (row !== undefined) return row.run(this, request, argument);
     const result = this.#side.ioctl?.(request, command, argument);
     if (result === undefined) throw new Errno('ENOTTY');
@@ -173,7 +152,7 @@ export class GvtDevice implements VfioDeviceOps, MigratableDevice {
     return answerDeviceInfo(caller, argument, {
       flags: VFIO_DEVICE_FLAGS_PCI | VFIO_DEVICE_FLAGS_RESET | (this.#side.infoFlags ?? 0),
       num_regions: VFIO_PCI_NUM_REGIONS + (this.#side.regions?.length ?? 0),
-      num_irqs: VFIO_PCI_NUM_IRQS + 1,
+      num_irqs: LAB_PCI_NUM_IRQS,
     });
   }
 
@@ -182,14 +161,12 @@ export class GvtDevice implements VfioDeviceOps, MigratableDevice {
   }
 
   getIrqInfo(caller: Caller, argument: bigint): number {
-    return answerIrqInfo(caller, argument, irqInfo);
+    return answerIrqInfo(caller, argument, labPciIrq);
   }
 
   setIrqs(caller: Caller, argument: bigint): number {
-    const change = copyIrqSet(caller, argument, (index) => irqInfo(index)?.count);
-    if (change.index === MIGRATION_BLOCK_IRQ_INDEX) this.card.blockerIrq.set(caller, change);
-    else this.card.interrupts.change(caller, change);
-    return 0;
+    const change = copyIrqSet(caller, argument, (index) => labPciIrq(index)?.count);
+    return changeLabPciIrqs(this.controls, this.card.interrupts, caller, change);
   }
 
   reset(): number {
@@ -202,15 +179,3 @@ export class GvtDevice implements VfioDeviceOps, MigratableDevice {
     return { card: this.card, apertureSize: this.apertureSize, own: this.#side.regions };
   }
 }
-
-/** The kernel's driver counts the other standard indexes, but knows nothing of them. */
-const irqInfo = (index: number): VfioIrq | undefined => index === MIGRATION_BLOCK_IRQ_INDEX ? BLOCKER_IRQ : PCI_IRQS.get(index);
-
-export const GVT_IOCTLS = ioctlTable<GvtDevice>([
-  [VFIO_DEVICE_GET_INFO, 'VFIO_DEVICE_GET_INFO', (device, { caller }, argument) => device.getInfo(caller, argument)],
-  [VFIO_DEVICE_GET_REGION_INFO, 'VFIO_DEVICE_GET_REGION_INFO',
-    (device, { caller }, argument) => device.getRegionInfo(caller, argument)],
-  [VFIO_DEVICE_GET_IRQ_INFO, 'VFIO_DEVICE_GET_IRQ_INFO', (device, { caller }, argument) => device.getIrqInfo(caller, argument)],
-  [VFIO_DEVICE_SET_IRQS, 'VFIO_DEVICE_SET_IRQS', (device, { caller }, argument) => device.setIrqs(caller, argument)],
-  [VFIO_DEVICE_RESET, 'VFIO_DEVICE_RESET', (device) => device.reset()],
-]);

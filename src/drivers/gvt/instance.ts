@@ -1,14 +1,11 @@
 /** One created vGPU: its device, and the files that it has in sysfs and debugfs. */
 import { Errno } from '../../abi/errno.js';
-import { blockerDebugfsGroup, blockerGroup } from '../../blocker/blocker.js';
 import { kstrtoul } from '../../device/kstrtox.js';
-import { faultDebugfsGroup } from '../../fault/knobs.js';
 import type { MdevIdentity, MdevInstance } from '../../mdev/driver.js';
 import { ro, rw } from '../../sysfs/attribute.js';
 import type { Attribute } from '../../sysfs/attribute.js';
 import { bindGroup } from '../../sysfs/group.js';
 import type { AttributeGroup } from '../../sysfs/group.js';
-import { migrationDebugfsGroup } from '../../vfio/debugfs.js';
 import type { GvtDeviceOptions } from './device.js';
 import { GvtDevice } from './device.js';
 import { isProtocolName } from './protocols.js';
@@ -58,17 +55,11 @@ export class GvtInstance implements MdevInstance {
 
   /** The driver's own directory `intel_vgpu`, and the lab's `migration_block`. */
   get groups(): readonly AttributeGroup[] {
-    return [bindGroup(this, [VGPU_ID], 'intel_vgpu'), blockerGroup(this.vfio.blocker)];
+    return [bindGroup(this, [VGPU_ID], 'intel_vgpu'), this.vfio.controls.group];
   }
 
   get debugfs(): NonNullable<MdevInstance['debugfs']> {
-    const migration = migrationDebugfsGroup(this.vfio);
-    return {
-      vfio: migration === undefined ? [] : [migration],
-      mdevsim: [
-        blockerDebugfsGroup(this.vfio.blocker), faultDebugfsGroup(this.vfio.faults), bindGroup(this.vfio, [DMA, PROTOCOL]),
-      ],
-    };
+    return this.vfio.controls.debugfs(this.vfio, [bindGroup(this.vfio, [DMA, PROTOCOL])]);
   }
 
   remove(): void {

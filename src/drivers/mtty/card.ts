@@ -1,5 +1,4 @@
 /** What is on an mtty card: two ports, whatever its type says, configuration space, and its interrupts. */
-import { BlockerIrq } from '../../blocker/irq.js';
 import { PciInterrupts } from '../../vfio/pci-interrupts.js';
 import { ConfigSpace } from './config-space.js';
 import { Uart } from './uart.js';
@@ -7,8 +6,6 @@ import { Uart } from './uart.js';
 export class Card {
   readonly config: ConfigSpace;
   readonly interrupts = new PciInterrupts();
-  /** The lab's own: migration_block has changed. */
-  readonly blockerIrq = new BlockerIrq();
   readonly ports: readonly [Uart, Uart] = [new Uart(this.interrupts), new Uart(this.interrupts)];
   /** mtty learns how many interrupt indexes it has when it is asked for GET_INFO, and refuses to know any before. */
   infoAsked = false;
@@ -20,6 +17,5 @@ export class Card {
   /** Last close of the device: the client's eventfds go. */
   release(): void {
     this.interrupts.release();
-    this.blockerIrq.release();
   }
 }

@@ -3,24 +3,17 @@
  * called survive closing the device, eventfds and data files do not. samples/vfio-mdev/mtty.c: mtty_ioctl(), mtty_close().
  */
 import { Errno } from '../../abi/errno.js';
-import {
-  VFIO_DEVICE_API_PCI_STRING, VFIO_DEVICE_FLAGS_PCI, VFIO_DEVICE_GET_INFO, VFIO_DEVICE_GET_IRQ_INFO,
-  VFIO_DEVICE_GET_REGION_INFO, VFIO_DEVICE_RESET, VFIO_DEVICE_SET_IRQS, VFIO_PCI_NUM_IRQS, VFIO_PCI_NUM_REGIONS,
-} from '../../abi/vfio.js';
-import { MigrationBlocker } from '../../blocker/blocker.js';
-import { BLOCKER_IRQ } from '../../blocker/irq.js';
-import { migrationNoticeFeature } from '../../blocker/notify.js';
+import { VFIO_DEVICE_API_PCI_STRING, VFIO_DEVICE_FLAGS_PCI, VFIO_PCI_NUM_IRQS, VFIO_PCI_NUM_REGIONS } from '../../abi/vfio.js';
 import type { BlockerPolicyName } from '../../blocker/policy.js';
-import { FaultInjector } from '../../fault/faults.js';
+import { LabControls } from '../../controls/controls.js';
+import { changeLabPciIrqs, labPciIrq, LAB_PCI_NUM_IRQS } from '../../controls/pci-irqs.js';
 import type { Caller } from '../../kernfs/caller.js';
 import type { Awaitable, FileRequest } from '../../kernfs/file.js';
-import type { VfioDeviceOps, VfioFeature, VfioIrq } from '../../vfio/device.js';
-import { answerDeviceInfo, answerIrqInfo, answerRegionInfo } from '../../vfio/device-ioctls.js';
-import { ioctlTable } from '../../vfio/ioctl.js';
+import type { VfioDeviceOps, VfioFeature } from '../../vfio/device.js';
+import { answerDeviceInfo, answerIrqInfo, answerRegionInfo, PCI_DEVICE_IOCTLS } from '../../vfio/device-ioctls.js';
+import type { PciDeviceIoctls } from '../../vfio/device-ioctls.js';
 import { copyIrqSet } from '../../vfio/irqs.js';
-import { MigrationMachine } from '../../vfio/migration.js';
-import type { MigratableDevice } from '../../vfio/migration.js';
-import { PCI_IRQS } from '../../vfio/pci-interrupts.js';
+import type { MigrationMachine, MigratableDevice } from '../../vfio/migration.js';
 import { Card } from './card.js';
 import { readRegions, regionInfo, writeRegions } from './regions.js';
 import { checkHeader, encodeHeader, encodePorts, loadPorts, streamSize } from './stream.js';
@@ -35,14 +28,9 @@ export interface MttyDeviceOptions {
   readonly blocker?: BlockerPolicyName | undefined;
 }
 
-/** The lab's own interrupt index, one past the standard ones: migration_block has changed. */
-const MIGRATION_BLOCK_IRQ_INDEX = VFIO_PCI_NUM_IRQS;
-const NUM_IRQS = VFIO_PCI_NUM_IRQS + 1;
-
-export class MttyDevice implements VfioDeviceOps, MigratableDevice {
+export class MttyDevice implements VfioDeviceOps, MigratableDevice, PciDeviceIoctls {
   readonly migration: MigrationMachine;
-  readonly blocker: MigrationBlocker;
-  readonly faults = new FaultInjector();
+  readonly controls: LabControls;
   readonly #nrPorts: 1 | 2;
   /** Made when somebody touches it: of ten thousand devices most are never opened. */
   #made: Card | undefined;
@@ -50,19 +38,8 @@ export class MttyDevice implements VfioDeviceOps, MigratableDevice {
   /** `blockChanged` is called after migration_block has changed and its interrupt was signalled. */
   constructor(nrPorts: 1 | 2, options: MttyDeviceOptions, blockChanged?: () => void) {
     this.#nrPorts = nrPorts;
-    this.blocker = new MigrationBlocker({
-      policy: options.blocker,
-      signal: () => {
-        this.#made?.blockerIrq.signal();
-        blockChanged?.();
-      },
-    });
-    this.migration = new MigrationMachine(this, {
-      hooks: [this.blocker, this.faults],
-      ...(options.migrationFlags === undefined ? {} : { flags: options.migrationFlags }),
-      ...(options.precopyEnd === undefined ? {} : { precopyEnd: options.precopyEnd }),
-    });
-    this.faults.attach(this.migration);
+    this.controls = new LabControls(options.blocker, blockChanged);
+    this.migration = this.controls.createMigration(this, { flags: options.migrationFlags, precopyEnd: options.precopyEnd });
   }
 
   get deviceApi(): string {
@@ -100,14 +77,12 @@ export class MttyDevice implements VfioDeviceOps, MigratableDevice {
     loadPorts(this.#ports, state);
   }
 
-  /** The lab's own. Made when asked for: most devices never are. */
   get features(): readonly VfioFeature[] {
-    return [migrationNoticeFeature(this.blocker)];
+    return this.controls.features;
   }
 
   closeDevice(): void {
-    this.blocker.closed();
-    this.migration.close();
+    this.controls.closed();
     this.#made?.release();
   }
 
@@ -120,13 +95,13 @@ export class MttyDevice implements VfioDeviceOps, MigratableDevice {
   }
 
   ioctl(request: FileRequest, command: number, argument: bigint): Awaitable<number> {
-    const row = MTTY_IOCTLS.get(command);
+    const row = PCI_DEVICE_IOCTLS.get(command);
     if (row === undefined) throw new Errno('ENOTTY');
     return row.run(this, request, argument);
   }
 
   getInfo(caller: Caller, argument: bigint): number {
-    answerDeviceInfo(caller, argument, { flags: VFIO_DEVICE_FLAGS_PCI, num_regions: VFIO_PCI_NUM_REGIONS, num_irqs: NUM_IRQS });
+    answerDeviceInfo(caller, argument, { flags: VFIO_DEVICE_FLAGS_PCI, num_regions: VFIO_PCI_NUM_REGIONS, num_irqs: LAB_PCI_NUM_IRQS });
     this.#card.infoAsked = true;
     return 0;
   }
@@ -136,14 +111,12 @@ export class MttyDevice implements VfioDeviceOps, MigratableDevice {
   }
 
   getIrqInfo(caller: Caller, argument: bigint): number {
-    return answerIrqInfo(caller, argument, (index) => (this.#card.infoAsked ? irqInfo(index) : undefined));
+    return answerIrqInfo(caller, argument, (index) => (this.#card.infoAsked ? labPciIrq(index) : undefined));
   }
 
   setIrqs(caller: Caller, argument: bigint): number {
     const change = copyIrqSet(caller, argument, (index) => this.#interruptsOf(index));
-    if (change.index === MIGRATION_BLOCK_IRQ_INDEX) this.#card.blockerIrq.set(caller, change);
-    else this.#card.interrupts.change(caller, change);
-    return 0;
+    return changeLabPciIrqs(this.controls, this.#card.interrupts, caller, change);
   }
 
   /** Registers stay as they are: the card's reset is one of the migration state only. */
@@ -154,19 +127,8 @@ export class MttyDevice implements VfioDeviceOps, MigratableDevice {
 
   /** The driver takes the number of indexes for the number of interrupts in each; what is too many it finds out later. */
   #interruptsOf(index: number): number | undefined {
-    if (index >= NUM_IRQS) return undefined;
+    if (index >= LAB_PCI_NUM_IRQS) return undefined;
     if (!this.#card.infoAsked) return 0;
-    return index === MIGRATION_BLOCK_IRQ_INDEX ? BLOCKER_IRQ.count : VFIO_PCI_NUM_IRQS;
+    return index < VFIO_PCI_NUM_IRQS ? VFIO_PCI_NUM_IRQS : labPciIrq(index)?.count;
   }
 }
-
-export const MTTY_IOCTLS = ioctlTable<MttyDevice>([
-  [VFIO_DEVICE_GET_INFO, 'VFIO_DEVICE_GET_INFO', (device, { caller }, argument) => device.getInfo(caller, argument)],
-  [VFIO_DEVICE_GET_REGION_INFO, 'VFIO_DEVICE_GET_REGION_INFO',
-    (device, { caller }, argument) => device.getRegionInfo(caller, argument)],
-  [VFIO_DEVICE_GET_IRQ_INFO, 'VFIO_DEVICE_GET_IRQ_INFO', (device, { caller }, argument) => device.getIrqInfo(caller, argument)],
-  [VFIO_DEVICE_SET_IRQS, 'VFIO_DEVICE_SET_IRQS', (device, { caller }, argument) => device.setIrqs(caller, argument)],
-  [VFIO_DEVICE_RESET, 'VFIO_DEVICE_RESET', (device) => device.reset()],
-]);
-
-const irqInfo = (index: number): VfioIrq | undefined => index === MIGRATION_BLOCK_IRQ_INDEX ? BLOCKER_IRQ : PCI_IRQS.get(index);

@@ -1,11 +1,8 @@
 /** One created mtty: its device, and the files that it has in sysfs and debugfs. */
-import { blockerDebugfsGroup, blockerGroup } from '../../blocker/blocker.js';
-import { faultDebugfsGroup } from '../../fault/knobs.js';
 import type { MdevIdentity, MdevInstance } from '../../mdev/driver.js';
 import { ro } from '../../sysfs/attribute.js';
 import { bindGroup } from '../../sysfs/group.js';
 import type { AttributeGroup } from '../../sysfs/group.js';
-import { migrationDebugfsGroup } from '../../vfio/debugfs.js';
 import type { MttyDeviceOptions } from './device.js';
 import { MttyDevice } from './device.js';
 
@@ -25,15 +22,11 @@ export class MttyInstance implements MdevInstance {
 
   /** The driver's own `vendor` directory, and the lab's `migration_block`. */
   get groups(): readonly AttributeGroup[] {
-    return [bindGroup(this.#identity, [SAMPLE], 'vendor'), blockerGroup(this.vfio.blocker)];
+    return [bindGroup(this.#identity, [SAMPLE], 'vendor'), this.vfio.controls.group];
   }
 
   get debugfs(): NonNullable<MdevInstance['debugfs']> {
-    const migration = migrationDebugfsGroup(this.vfio);
-    return {
-      vfio: migration === undefined ? [] : [migration],
-      mdevsim: [blockerDebugfsGroup(this.vfio.blocker), faultDebugfsGroup(this.vfio.faults)],
-    };
+    return this.vfio.controls.debugfs(this.vfio);
   }
 
   remove(): void {

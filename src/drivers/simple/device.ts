@@ -1,27 +1,22 @@
 /** A device of defineDriver() as VFIO sees it: a PCI device with regions and one interrupt, the blocker's. */
 import { Errno } from '../../abi/errno.js';
 import {
-  VFIO_DEVICE_API_PCI_STRING, VFIO_DEVICE_FLAGS_PCI, VFIO_DEVICE_FLAGS_RESET, VFIO_DEVICE_GET_INFO, VFIO_DEVICE_GET_IRQ_INFO,
-  VFIO_DEVICE_GET_REGION_INFO, VFIO_DEVICE_RESET, VFIO_DEVICE_SET_IRQS, VFIO_PCI_NUM_IRQS, VFIO_PCI_NUM_REGIONS,
+  VFIO_DEVICE_API_PCI_STRING, VFIO_DEVICE_FLAGS_PCI, VFIO_DEVICE_FLAGS_RESET, VFIO_PCI_NUM_IRQS, VFIO_PCI_NUM_REGIONS,
   VFIO_REGION_INFO_FLAG_READ, VFIO_REGION_INFO_FLAG_WRITE,
 } from '../../abi/vfio.js';
-import { MigrationBlocker } from '../../blocker/blocker.js';
-import { BLOCKER_IRQ, BlockerIrq } from '../../blocker/irq.js';
-import { migrationNoticeFeature } from '../../blocker/notify.js';
-import { FaultInjector } from '../../fault/faults.js';
+import { LabControls } from '../../controls/controls.js';
+import { labPciIrq, LAB_PCI_NUM_IRQS } from '../../controls/pci-irqs.js';
+import type { Caller } from '../../kernfs/caller.js';
 import type { Awaitable, FileRequest } from '../../kernfs/file.js';
 import type { VfioDeviceOps, VfioFeature, VfioIrq, VfioRegion } from '../../vfio/device.js';
-import { answerDeviceInfo, answerIrqInfo, answerRegionInfo } from '../../vfio/device-ioctls.js';
-import { ioctlTable } from '../../vfio/ioctl.js';
+import { answerDeviceInfo, answerIrqInfo, answerRegionInfo, PCI_DEVICE_IOCTLS } from '../../vfio/device-ioctls.js';
+import type { PciDeviceIoctls } from '../../vfio/device-ioctls.js';
 import { copyIrqSet } from '../../vfio/irqs.js';
-import { MigrationMachine } from '../../vfio/migration.js';
-import type { MigratableDevice } from '../../vfio/migration.js';
+import type { MigrationMachine, MigratableDevice } from '../../vfio/migration.js';
 import { regionOffset, splitPosition } from '../../vfio/pci-regions.js';
 import type { SimpleDevice, SimpleOptions, SimpleRegion, SimpleState } from './define.js';
 import { guarded } from './guard.js';
 
-/** The lab's own interrupt index, one past the standard ones: migration_block has changed. */
-const MIGRATION_BLOCK_IRQ_INDEX = VFIO_PCI_NUM_IRQS;
 const NO_IRQ: VfioIrq = { flags: 0, count: 0 };
 
 /** A user's state as the migration machine wants it. */
@@ -38,41 +33,27 @@ function migratable(driver: string, state: SimpleState): MigratableDevice {
   };
 }
 
-export class SimpleVfioDevice implements VfioDeviceOps {
+export class SimpleVfioDevice implements VfioDeviceOps, PciDeviceIoctls {
   readonly deviceApi = VFIO_DEVICE_API_PCI_STRING;
   readonly migration: MigrationMachine | undefined;
-  readonly blocker: MigrationBlocker;
-  readonly blockerIrq = new BlockerIrq();
-  readonly faults = new FaultInjector();
+  readonly controls: LabControls;
   readonly #driver: string;
   readonly #device: SimpleDevice;
 
   constructor(driver: string, device: SimpleDevice, options: SimpleOptions, blockChanged: () => void) {
     this.#driver = driver;
     this.#device = device;
-    this.blocker = new MigrationBlocker({
-      policy: options.blocker,
-      signal: () => {
-        this.blockerIrq.signal();
-        blockChanged();
-      },
-    });
+    this.controls = new LabControls(options.blocker, blockChanged);
     if (device.state === undefined) return;
-    this.migration = new MigrationMachine(migratable(driver, device.state), {
-      hooks: [this.blocker, this.faults],
-      ...(options.migrationFlags === undefined ? {} : { flags: options.migrationFlags }),
-    });
-    this.faults.attach(this.migration);
+    this.migration = this.controls.createMigration(migratable(driver, device.state), { flags: options.migrationFlags });
   }
 
   get features(): readonly VfioFeature[] {
-    return [migrationNoticeFeature(this.blocker)];
+    return this.controls.features;
   }
 
   closeDevice(): void {
-    this.blocker.closed();
-    this.migration?.close();
-    this.blockerIrq.release();
+    this.controls.closed();
   }
 
   /** Throws EINVAL outside the regions. */
@@ -89,22 +70,35 @@ export class SimpleVfioDevice implements VfioDeviceOps {
   }
 
   ioctl(request: FileRequest, command: number, argument: bigint): Awaitable<number> {
-    const row = SIMPLE_IOCTLS.get(command);
+    const row = PCI_DEVICE_IOCTLS.get(command);
     if (row === undefined) throw new Errno('ENOTTY');
     return row.run(this, request, argument);
   }
 
-  regionInfo(index: number): (VfioRegion & { readonly offset: bigint }) | undefined {
+  getInfo(caller: Caller, argument: bigint): number {
+    return answerDeviceInfo(caller, argument, INFO);
+  }
+
+  getRegionInfo(caller: Caller, argument: bigint): number {
+    return answerRegionInfo(caller, argument, (index) => this.#regionInfo(index));
+  }
+
+  getIrqInfo(caller: Caller, argument: bigint): number {
+    return answerIrqInfo(caller, argument, irqInfo);
+  }
+
+  /** No interrupt but the blocker's. */
+  setIrqs(caller: Caller, argument: bigint): number {
+    this.controls.irq.set(caller, copyIrqSet(caller, argument, (index) => irqInfo(index)?.count));
+    return 0;
+  }
+
+  #regionInfo(index: number): (VfioRegion & { readonly offset: bigint }) | undefined {
     if (index >= VFIO_PCI_NUM_REGIONS) return undefined;
     const region = this.#device.regions?.[index];
     const writable = region !== undefined && 'write' in region;
     const flags = (region === undefined ? 0 : VFIO_REGION_INFO_FLAG_READ) | (writable ? VFIO_REGION_INFO_FLAG_WRITE : 0);
     return { flags, size: BigInt(region?.size ?? 0), offset: regionOffset(index) };
-  }
-
-  irqInfo(index: number): VfioIrq | undefined {
-    if (index === MIGRATION_BLOCK_IRQ_INDEX) return BLOCKER_IRQ;
-    return index < VFIO_PCI_NUM_IRQS ? NO_IRQ : undefined;
   }
 
   reset(): number {
@@ -124,18 +118,7 @@ export class SimpleVfioDevice implements VfioDeviceOps {
 const INFO = {
   flags: VFIO_DEVICE_FLAGS_PCI | VFIO_DEVICE_FLAGS_RESET,
   num_regions: VFIO_PCI_NUM_REGIONS,
-  num_irqs: VFIO_PCI_NUM_IRQS + 1,
+  num_irqs: LAB_PCI_NUM_IRQS,
 };
 
-export const SIMPLE_IOCTLS = ioctlTable<SimpleVfioDevice>([
-  [VFIO_DEVICE_GET_INFO, 'VFIO_DEVICE_GET_INFO', (_device, { caller }, argument) => answerDeviceInfo(caller, argument, INFO)],
-  [VFIO_DEVICE_GET_REGION_INFO, 'VFIO_DEVICE_GET_REGION_INFO',
-    (device, { caller }, argument) => answerRegionInfo(caller, argument, (index) => device.regionInfo(index))],
-  [VFIO_DEVICE_GET_IRQ_INFO, 'VFIO_DEVICE_GET_IRQ_INFO',
-    (device, { caller }, argument) => answerIrqInfo(caller, argument, (index) => device.irqInfo(index))],
-  [VFIO_DEVICE_SET_IRQS, 'VFIO_DEVICE_SET_IRQS', (device, { caller }, argument) => {
-    device.blockerIrq.set(caller, copyIrqSet(caller, argument, (index) => device.irqInfo(index)?.count));
-    return 0;
-  }],
-  [VFIO_DEVICE_RESET, 'VFIO_DEVICE_RESET', (device) => device.reset()],
-]);
+const irqInfo = (index: number): VfioIrq | undefined => (index < VFIO_PCI_NUM_IRQS ? NO_IRQ : labPciIrq(index));

@@ -1,13 +1,10 @@
 /** One device of a driver that was made with defineDriver(): its files, and the device as VFIO sees it (device.ts). */
-import { blockerDebugfsGroup, blockerGroup } from '../../blocker/blocker.js';
-import { faultDebugfsGroup } from '../../fault/knobs.js';
 import type { Awaitable } from '../../kernfs/file.js';
 import { interruptible } from '../../kernfs/interrupt.js';
 import type { MdevIdentity, MdevInstance } from '../../mdev/driver.js';
 import type { Attribute, AttributeRequest } from '../../sysfs/attribute.js';
 import { bindGroup } from '../../sysfs/group.js';
 import type { AttributeGroup } from '../../sysfs/group.js';
-import { migrationDebugfsGroup } from '../../vfio/debugfs.js';
 import type { SimpleAttribute, SimpleDevice, SimpleOptions } from './define.js';
 import { SimpleVfioDevice } from './device.js';
 import { guarded, unrefused } from './guard.js';
@@ -47,13 +44,11 @@ export class SimpleInstance implements MdevInstance {
     this.#giveBack = giveBack;
     this.vfio = new SimpleVfioDevice(driver, device, options, () => identity.notify?.('migration_block'));
     const attributes = Object.entries(device.attributes ?? {}).map(([name, attribute]) => toAttribute(driver, name, attribute));
-    this.groups = [bindGroup(undefined, attributes), blockerGroup(this.vfio.blocker)];
+    this.groups = [bindGroup(undefined, attributes), this.vfio.controls.group];
   }
 
   get debugfs(): NonNullable<MdevInstance['debugfs']> {
-    const migration = migrationDebugfsGroup(this.vfio);
-    const faults = this.vfio.migration === undefined ? [] : [faultDebugfsGroup(this.vfio.faults)];
-    return { vfio: migration === undefined ? [] : [migration], mdevsim: [blockerDebugfsGroup(this.vfio.blocker), ...faults] };
+    return this.vfio.controls.debugfs(this.vfio);
   }
 
   remove(): void {

@@ -12,20 +12,18 @@ import {
   VFIO_DEVICE_GET_INFO, VFIO_DEVICE_GET_IRQ_INFO, VFIO_DEVICE_RESET, VFIO_DEVICE_SET_IRQS, VFIO_DEVICE_STATE_RUNNING,
   VFIO_DEVICE_STATE_STOP, VFIO_MIGRATION_STOP_COPY, vfio_device_info,
 } from '../../abi/vfio.js';
-import { MigrationBlocker } from '../../blocker/blocker.js';
-import { BLOCKER_IRQ, BlockerIrq } from '../../blocker/irq.js';
-import { migrationNoticeFeature } from '../../blocker/notify.js';
+import { BLOCKER_IRQ } from '../../blocker/irq.js';
 import type { BlockerPolicyName } from '../../blocker/policy.js';
-import { FaultInjector } from '../../fault/faults.js';
+import { LabControls } from '../../controls/controls.js';
 import type { Caller } from '../../kernfs/caller.js';
 import type { Awaitable, FileRequest } from '../../kernfs/file.js';
+import { copyArgument, copyOut } from '../../kernfs/uaccess.js';
 import { capabilityChain } from '../../vfio/capability-chain.js';
 import type { VfioDeviceOps, VfioFeature, VfioIrq } from '../../vfio/device.js';
 import { answerDeviceInfo, answerIrqInfo } from '../../vfio/device-ioctls.js';
-import { copyArgument, copyOut, ioctlTable } from '../../vfio/ioctl.js';
+import { ioctlTable } from '../../vfio/ioctl.js';
 import { copyIrqSet } from '../../vfio/irqs.js';
-import { MigrationMachine } from '../../vfio/migration.js';
-import type { MigratableDevice } from '../../vfio/migration.js';
+import type { MigrationMachine, MigratableDevice } from '../../vfio/migration.js';
 import type { StateLoader } from '../../vfio/migration-loader.js';
 import { AP_IRQ, ApInterrupts } from './irqs.js';
 import type { MatrixMdev } from './matrix-mdev.js';
@@ -53,13 +51,11 @@ const REQUEST_LOG_INTERVAL = 10;
 export class VfioApDevice implements VfioDeviceOps, MigratableDevice {
   readonly mdev: MatrixMdev;
   readonly migration: MigrationMachine;
-  readonly blocker: MigrationBlocker;
-  readonly faults = new FaultInjector();
+  /** Its interrupt has the next index after the driver's own. */
+  readonly controls: LabControls;
   /** Only in v1. */
   readonly migratable: Migratable | undefined;
   readonly #interrupts: ApInterrupts;
-  /** Its index is the next one after the driver's own. */
-  readonly #blockerIrq = new BlockerIrq();
   readonly #initialState: number;
 
   /** `blockChanged` is called after migration_block has changed and its interrupt was signalled. */
@@ -68,21 +64,14 @@ export class VfioApDevice implements VfioDeviceOps, MigratableDevice {
     this.mdev = mdev;
     this.#interrupts = new ApInterrupts(isV1 ? VFIO_AP_NUM_IRQS_V1 : VFIO_AP_NUM_IRQS);
     this.migratable = isV1 ? new Migratable((on) => this.#signalMigratable(on)) : undefined;
-    this.blocker = new MigrationBlocker({
-      policy: options.blocker,
-      signal: () => {
-        this.#blockerIrq.signal();
-        blockChanged?.();
-      },
-    });
+    this.controls = new LabControls(options.blocker, blockChanged);
     const initial = options.initialState ?? (isV1 ? 'STOP' : 'RUNNING');
     this.#initialState = initial === 'STOP' ? VFIO_DEVICE_STATE_STOP : VFIO_DEVICE_STATE_RUNNING;
-    this.migration = new MigrationMachine(this, {
+    this.migration = this.controls.createMigration(this, {
       flags: options.migrationFlags ?? VFIO_MIGRATION_STOP_COPY,
       initialState: this.#initialState,
-      hooks: [this.blocker, this.faults, ...(this.migratable === undefined ? [] : [this.migratable])],
+      hooks: this.migratable === undefined ? [] : [this.migratable],
     });
-    this.faults.attach(this.migration);
   }
 
   get deviceApi(): string {
@@ -111,9 +100,8 @@ export class VfioApDevice implements VfioDeviceOps, MigratableDevice {
     return this.migratable === undefined ? undefined : new ResumingConfig(this.mdev);
   }
 
-  /** The lab's own. Made when asked for: most devices never are. */
   get features(): readonly VfioFeature[] {
-    return [migrationNoticeFeature(this.blocker)];
+    return this.controls.features;
   }
 
   /** A guest has the mdev from here on. v1 makes its migration data now. */
@@ -123,11 +111,9 @@ export class VfioApDevice implements VfioDeviceOps, MigratableDevice {
   }
 
   closeDevice(): void {
-    this.blocker.closed();
-    this.migration.close();
+    this.controls.closed();
     if (this.migratable !== undefined) this.#restart(this.migratable);
     this.mdev.detach();
-    this.#blockerIrq.release();
   }
 
   /** vfio_ap_mdev_request() */
@@ -159,7 +145,7 @@ export class VfioApDevice implements VfioDeviceOps, MigratableDevice {
 
   setIrqs(caller: Caller, argument: bigint): number {
     const change = copyIrqSet(caller, argument, (index) => this.#irqAt(index)?.count);
-    if (change.index === this.#interrupts.count) this.#blockerIrq.set(caller, change);
+    if (change.index === this.#interrupts.count) this.controls.irq.set(caller, change);
     else this.#interrupts.set(caller, change, argument);
     return 0;
   }

@@ -1,10 +1,7 @@
 /** One created vfio_ap mdev: its matrix, its VFIO device, and the files that it has in sysfs and debugfs. */
-import { blockerDebugfsGroup, blockerGroup } from '../../blocker/blocker.js';
-import { faultDebugfsGroup } from '../../fault/knobs.js';
 import type { MdevIdentity, MdevInstance } from '../../mdev/driver.js';
 import { bindGroup } from '../../sysfs/group.js';
 import type { AttributeGroup } from '../../sysfs/group.js';
-import { migrationDebugfsGroup } from '../../vfio/debugfs.js';
 import type { ApHost } from './ap-host.js';
 import type { VfioApDeviceOptions } from './device.js';
 import { VfioApDevice } from './device.js';
@@ -30,21 +27,18 @@ export class VfioApInstance implements MdevInstance {
 
   /** The driver's attributes, and the lab's `migration_block`. */
   get groups(): readonly AttributeGroup[] {
-    const { migratable, blocker } = this.vfio;
+    const { migratable, controls } = this.vfio;
     return [
       bindGroup(this.matrix, MATRIX_ATTRIBUTES),
       ...(migratable === undefined ? [] : [bindGroup(migratable, [MIGRATABLE])]),
-      blockerGroup(blocker),
+      controls.group,
     ];
   }
 
   /** v1 tells VFIO of its migration too late for the kernel's own directory. */
   get debugfs(): NonNullable<MdevInstance['debugfs']> {
-    const migration = this.vfio.migratable === undefined ? migrationDebugfsGroup(this.vfio) : undefined;
-    return {
-      vfio: migration === undefined ? [] : [migration],
-      mdevsim: [blockerDebugfsGroup(this.vfio.blocker), faultDebugfsGroup(this.vfio.faults)],
-    };
+    const files = this.vfio.controls.debugfs(this.vfio);
+    return this.vfio.migratable === undefined ? files : { ...files, vfio: [] };
   }
 
   remove(): void {
