@@ -13,6 +13,9 @@ export class CliError extends Error {
   }
 }
 
+/** A wrong command line. */
+export const usage = (message: string): CliError => new CliError(message, EXIT_USAGE);
+
 const TEXTS: Partial<Record<ErrnoName, string>> = {
   EACCES: 'permission denied', EPERM: 'operation not permitted', ENOENT: 'no such file or directory', ENOTDIR: 'not a directory',
   EBUSY: 'device or resource busy', ENODEV: 'no such device', ENOTCONN: 'the lab that was mounted there has died',

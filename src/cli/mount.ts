@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { MountError } from '../../mount/mount.js';
 import { Lab } from '../lab/lab.js';
 import { lineSink, onTrace, parseCategories } from '../trace/trace.js';
-import { CliError, describe, EXIT_USAGE } from './errors.js';
+import { CliError, describe, usage } from './errors.js';
 import { isLabFileError, labFile } from './lab-file.js';
 import type { LabRequest } from './options.js';
 import { needOwner, whenGone } from './owner.js';
@@ -19,7 +19,7 @@ function startTrace(categories: string | undefined): void {
   try {
     onTrace(lineSink((line) => process.stderr.write(line)), parseCategories(categories));
   } catch (error) {
-    throw new CliError(describe(error), EXIT_USAGE);
+    throw usage(describe(error));
   }
 }
 

@@ -1,11 +1,13 @@
 /** Parsing of option values. Pure; wrong input throws CliError with one sentence. */
 import { KERNEL_PROFILES } from '../abi/kernel-profile.js';
 import type { KernelVersion } from '../abi/kernel-profile.js';
+import { BLOCKER_POLICY_NAMES } from '../blocker/policy.js';
+import type { BlockerPolicyName } from '../blocker/policy.js';
+import { isUuid } from '../mdev/uuid.js';
 import { migrationFeatureWords, parseMigrationFeatures } from '../vfio/migration-features.js';
-import { CliError, EXIT_USAGE } from './errors.js';
+import { usage } from './errors.js';
+import { oneOf } from './option-value.js';
 
-export const POLICIES = ['observe', 'track', 'notify', 'enforce'] as const;
-export type PolicyName = (typeof POLICIES)[number];
 export const KERNELS = Object.keys(KERNEL_PROFILES) as readonly KernelVersion[];
 
 export interface DriverRequest {
@@ -16,11 +18,8 @@ export interface DriverRequest {
 }
 export interface MdevRequest { readonly type: string; readonly uuid?: string; readonly parent?: string }
 
-const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
 const MAX_PARENTS = 1024;
 const MAX_SLOTS = 65536;
-
-const usage = (message: string): CliError => new CliError(message, EXIT_USAGE);
 
 /** A whole number in [least, most]. */
 export function parseCount(text: string, what: string, least: number, most: number): number {
@@ -72,7 +71,7 @@ export function parseMdev(text: string): MdevRequest {
     const at = pair.indexOf('=');
     const [key, value] = at < 0 ? [pair, ''] : [pair.slice(0, at), pair.slice(at + 1)];
     if (key === 'uuid') {
-      if (!UUID.test(value)) throw usage(`'${value}' in --mdev ${text} is not a UUID`);
+      if (!isUuid(value)) throw usage(`'${value}' in --mdev ${text} is not a UUID`);
       request.uuid = value.toLowerCase();
     } else if (key === 'parent') {
       if (value === '') throw usage(`--mdev ${text} names no parent`);
@@ -82,16 +81,8 @@ export function parseMdev(text: string): MdevRequest {
   return request;
 }
 
-function parseOneOf<T extends string>(what: string, known: readonly T[]): (text: string) => T {
-  return (text) => {
-    const found = known.find((one) => one === text);
-    if (found === undefined) throw usage(`${what} is one of ${known.join(', ')}, not '${text}'`);
-    return found;
-  };
-}
-
-export const parsePolicy = parseOneOf('--blocker', POLICIES);
-export const parseKernel = parseOneOf('--kernel', KERNELS);
+export const parsePolicy = oneOf('--blocker', BLOCKER_POLICY_NAMES);
+export const parseKernel = oneOf('--kernel', KERNELS);
 export const parseOwner = (text: string): number => parseCount(text, '--for', 1, 2 ** 31 - 1);
 export const parseSlots = (text: string): number => parseCount(text, '--slots', 0, MAX_SLOTS);
 
@@ -101,7 +92,7 @@ export interface LabRequest {
   readonly config?: string;
   readonly driver: readonly DriverRequest[];
   readonly mdev: readonly MdevRequest[];
-  readonly blocker?: PolicyName;
+  readonly blocker?: BlockerPolicyName;
   readonly kernel?: KernelVersion;
   readonly trace?: string;
   readonly xattrs?: boolean;

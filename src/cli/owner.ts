@@ -3,7 +3,7 @@ import { rmdirSync } from 'node:fs';
 import { isErrno } from '../abi/errno.js';
 import { openPidfd } from '../sys/process.js';
 import { watchReadable } from '../sys/watch.js';
-import { CliError, EXIT_USAGE } from './errors.js';
+import { usage } from './errors.js';
 
 /** Throws CliError where there is no such process: nothing of its is removed then. */
 export function needOwner(pid: number): void {
@@ -11,7 +11,7 @@ export function needOwner(pid: number): void {
     openPidfd(pid).close();
   } catch (error) {
     // EINVAL: a thread, which leads no group.
-    if (isErrno(error, 'ESRCH') || isErrno(error, 'EINVAL')) throw new CliError(`--for: there is no process ${pid}`, EXIT_USAGE);
+    if (isErrno(error, 'ESRCH') || isErrno(error, 'EINVAL')) throw usage(`--for: there is no process ${pid}`);
     throw error;
   }
 }

@@ -2,10 +2,12 @@
 import { Command, CommanderError } from 'commander';
 import { DEFAULT_KERNEL } from '../abi/kernel-profile.js';
 import type { KernelVersion } from '../abi/kernel-profile.js';
-import { CliError, EXIT_USAGE } from './errors.js';
+import { BLOCKER_POLICY_NAMES } from '../blocker/policy.js';
+import type { BlockerPolicyName } from '../blocker/policy.js';
+import { usage } from './errors.js';
 import { many, value } from './option-value.js';
-import type { DriverRequest, LabRequest, MdevRequest, PolicyName } from './options.js';
-import { KERNELS, parseDriver, parseKernel, parseMdev, parseOwner, parsePolicy, parseSlots, POLICIES } from './options.js';
+import type { DriverRequest, LabRequest, MdevRequest } from './options.js';
+import { KERNELS, parseDriver, parseKernel, parseMdev, parseOwner, parsePolicy, parseSlots } from './options.js';
 import { DEFAULT_SLOTS } from './run/slot-numbers.js';
 import { declareVmm } from './vmm-command.js';
 
@@ -14,7 +16,7 @@ interface LabOptions {
   config?: string;
   driver?: DriverRequest[];
   mdev?: MdevRequest[];
-  blocker?: PolicyName;
+  blocker?: BlockerPolicyName;
   kernel?: KernelVersion;
   trace?: string;
   xattrs?: boolean;
@@ -30,7 +32,7 @@ function labOptions(command: Command): Command {
         + 'is what its devices can do in a migration, other keys are its own (default: mtty=1; repeatable)', many(parseDriver),
     )
     .option('--mdev <type[,uuid=UUID][,parent=PARENT]>', 'create an mdev (repeatable)', many(parseMdev))
-    .option('--blocker <policy>', `when migration_block is refused: ${POLICIES.join(', ')} (default: track)`, value(parsePolicy))
+    .option('--blocker <policy>', `when migration_block is refused: ${BLOCKER_POLICY_NAMES.join(', ')} (default: track)`, value(parsePolicy))
     .option('--kernel <version>', `behave as this kernel where kernels differ: ${KERNELS.join(', ')} (default: ${DEFAULT_KERNEL})`,
       value(parseKernel))
     .option('--trace <categories>', 'print trace events on stderr: all, or names with commas between (also MDEVSIM_TRACE)')
@@ -41,7 +43,7 @@ function labRequest(options: LabOptions): LabRequest {
   const { config, driver } = options;
   if (config === undefined) return { ...chosen(options), driver: driver ?? [{ name: 'mtty', parents: 1 }] };
   if (driver !== undefined) {
-    throw new CliError('--driver cannot be combined with --config: name the drivers in the file', EXIT_USAGE);
+    throw usage('--driver cannot be combined with --config: name the drivers in the file');
   }
   return { ...chosen(options), config };
 }
@@ -90,7 +92,7 @@ export function createProgram(version: string): Command {
       const ofNewLabs = ['config', 'driver', 'mdev', 'blocker', 'kernel', 'trace', 'xattrs'] as const;
       const given = ofNewLabs.find((name) => command.getOptionValueSource(name) === 'cli');
       if (options.lab !== undefined && given !== undefined) {
-        throw new CliError(`--${given} is for a new lab; it cannot be combined with --lab`, EXIT_USAGE);
+        throw usage(`--${given} is for a new lab; it cannot be combined with --lab`);
       }
       const { run } = await import('./run.js');
       const lab = options.lab === undefined ? {} : { lab: options.lab };

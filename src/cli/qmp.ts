@@ -1,7 +1,7 @@
 /** `mdevsim qmp`: one command to a VMM's (or QEMU's) monitor, for shell scripts. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { QmpClient, QmpReplyError, QmpTimeoutError } from '../client/qmp/client.js';
-import { CliError, describe, EXIT_USAGE } from './errors.js';
+import { CliError, describe, usage } from './errors.js';
 
 export interface QmpRequest {
   /** Repeat until the reply, on one line without blanks, matches this. */
@@ -20,7 +20,7 @@ export function parsePattern(text: string): RegExp {
   try {
     return new RegExp(text);
   } catch {
-    throw new CliError(`'${text}' is no regular expression`, EXIT_USAGE);
+    throw usage(`'${text}' is no regular expression`);
   }
 }
 
@@ -29,7 +29,7 @@ function parseJson(text: string): unknown {
   try {
     return JSON.parse(text) as unknown;
   } catch {
-    throw new CliError(`the arguments are no JSON: ${text}`, EXIT_USAGE);
+    throw usage(`the arguments are no JSON: ${text}`);
   }
 }
 
@@ -45,7 +45,7 @@ export function parseArguments(words: readonly string[]): object | undefined {
   }
   return Object.fromEntries(words.map((word) => {
     const at = word.indexOf('=');
-    if (at <= 0) throw new CliError(`arguments are JSON or name=value, not '${word}'`, EXIT_USAGE);
+    if (at <= 0) throw usage(`arguments are JSON or name=value, not '${word}'`);
     const text = word.slice(at + 1);
     return [word.slice(0, at), /^(true|false|-?\d{1,15}|[[{].*)$/s.test(text) ? parseJson(text) : text];
   }));

@@ -1,5 +1,5 @@
 /** Parsing of the options of `mdevsim vmm`. Pure; wrong input throws CliError with one sentence. */
-import { isStep, STEPS } from '../client/migration/steps.js';
+import { STEPS } from '../client/migration/steps.js';
 import type { Step } from '../client/migration/steps.js';
 import { PROTOCOL_NAMES, RFC_ORDERS } from '../client/vfio/protocol.js';
 import type { ProtocolName, RfcOrder } from '../client/vfio/protocol.js';
@@ -8,7 +8,8 @@ import { ON_OFF_AUTO } from '../client/vm/device.js';
 import type { GuestLoadOptions } from '../client/vm/guest-load.js';
 import { PREPARE_EVENTS } from '../client/vm/vm.js';
 import type { PrepareEvents } from '../client/vm/vm.js';
-import { CliError, EXIT_USAGE } from './errors.js';
+import { usage } from './errors.js';
+import { oneOf } from './option-value.js';
 
 export interface VmmRequest {
   readonly lab?: string;
@@ -31,7 +32,6 @@ export interface VmmRequest {
   readonly owner?: number;
 }
 
-const usage = (message: string): CliError => new CliError(message, EXIT_USAGE);
 const PAGE = 4096;
 const UNITS: Readonly<Record<string, number>> = { K: 2 ** 10, M: 2 ** 20, G: 2 ** 30 };
 /** Bytes: what this process can map and count exactly. */
@@ -109,25 +109,7 @@ export function parseQmp(text: string): string {
   return text.slice('unix:'.length).split(',')[0] ?? '';
 }
 
-export function parseStep(text: string): Step {
-  if (!isStep(text)) throw usage(`--break is one of ${STEPS.join(', ')}, not '${text}'`);
-  return text;
-}
-
-export function parseProtocol(text: string): ProtocolName {
-  const found = PROTOCOL_NAMES.find((one) => one === text);
-  if (found === undefined) throw usage(`--protocol is one of ${PROTOCOL_NAMES.join(', ')}, not '${text}'`);
-  return found;
-}
-
-export function parseRfcOrder(text: string): RfcOrder {
-  const found = RFC_ORDERS.find((one) => one === text);
-  if (found === undefined) throw usage(`--rfc-order is one of ${RFC_ORDERS.join(', ')}, not '${text}'`);
-  return found;
-}
-
-export function parsePrepareEvents(text: string): PrepareEvents {
-  const found = PREPARE_EVENTS.find((one) => one === text);
-  if (found === undefined) throw usage(`--prepare-events is one of ${PREPARE_EVENTS.join(', ')}, not '${text}'`);
-  return found;
-}
+export const parseStep = oneOf('--break', STEPS);
+export const parseProtocol = oneOf('--protocol', PROTOCOL_NAMES);
+export const parseRfcOrder = oneOf('--rfc-order', RFC_ORDERS);
+export const parsePrepareEvents = oneOf('--prepare-events', PREPARE_EVENTS);

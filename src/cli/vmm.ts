@@ -3,7 +3,7 @@ import { rmSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { startVmm } from '../client/main.js';
 import type { RunningVmm, VmmOptions } from '../client/main.js';
-import { CliError, describe, EXIT_USAGE } from './errors.js';
+import { CliError, describe, usage } from './errors.js';
 import { LAB_VARIABLE } from './labs.js';
 import { needOwner, removeEmptyDirectory, whenGone } from './owner.js';
 import type { VmmRequest } from './vmm-options.js';
@@ -32,7 +32,7 @@ function removeDirectories(owner: number | undefined, sockets: readonly string[]
 
 export async function vmm(request: VmmRequest): Promise<void> {
   if (request.rfcOrder !== undefined && request.protocol === 'v2') {
-    throw new CliError("--rfc-order is for the RFC's protocols, not for v2: see --protocol", EXIT_USAGE);
+    throw usage("--rfc-order is for the RFC's protocols, not for v2: see --protocol");
   }
   if (request.owner !== undefined) needOwner(request.owner);
   if (request.lab !== undefined) await runInLab(request.lab, request.slots);

@@ -5,7 +5,7 @@ import { CliError } from '../../src/cli/errors.js';
 import { labsIn } from '../../src/cli/labs.js';
 import { table } from '../../src/cli/list.js';
 import {
-  labArguments, parseCount, parseDriver, parseKernel, parseMdev, parsePolicy, parseSlots, POLICIES,
+  labArguments, parseCount, parseDriver, parseKernel, parseMdev, parsePolicy, parseSlots,
 } from '../../src/cli/options.js';
 import { findCommand } from '../../src/cli/run/command.js';
 
@@ -35,8 +35,7 @@ describe('option values', () => {
   }
 
   it('knows the policies that there are, and rejects unknown kernels', () => {
-    assert.deepEqual([...POLICIES].sort(), [...BLOCKER_POLICY_NAMES].sort());
-    assert.equal(parsePolicy('enforce'), 'enforce');
+    for (const name of BLOCKER_POLICY_NAMES) assert.equal(parsePolicy(name), name);
     assert.throws(() => parsePolicy('maybe'), /--blocker is one of observe, track, notify, enforce, not 'maybe'/);
     assert.throws(() => parseKernel('5.4'), CliError);
   });

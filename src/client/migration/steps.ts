@@ -12,7 +12,6 @@ export const TARGET_STEPS = ['load_setup', 'load', 'load_vm_start', 'load_cleanu
 export const STEPS = [...SOURCE_STEPS, ...TARGET_STEPS] as const;
 export type Step = (typeof STEPS)[number];
 
-export const isStep = (text: string): text is Step => (STEPS as readonly string[]).includes(text);
 
 export class Steps {
   readonly #breaks: Set<Step>;
