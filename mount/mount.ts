@@ -14,7 +14,7 @@ import { warn } from '../src/trace/trace.js';
 import { AdaptivePoll } from './adaptive-poll.js';
 import { FuseChannel } from './channel.js';
 import { FusermountError, fusermount, fuserumount } from './fusermount.js';
-import { LAB_TYPE, isStale, labMountAt, mountPath } from './mountinfo.js';
+import { LAB_TYPE, isStale, labAround, labMountAt, mountPath } from './mountinfo.js';
 import { serve } from './serve.js';
 import { Session } from './session.js';
 
@@ -101,6 +101,8 @@ export async function umountLab(dir: string): Promise<void> {
 async function freeDirectory(dir: string): Promise<string> {
   // Not the current directory, which resolve() would make of it: a shell's unset variable looks like this.
   if (dir === '') throw new MountError('cannot mount: the name of the directory is empty');
+  const outer = labAround(dir);
+  if (outer !== undefined) throw new MountError(`cannot mount at ${dir}: it is inside the lab at ${outer.dir}`);
   let path: string;
   try {
     path = mountPath(dir);

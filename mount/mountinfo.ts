@@ -32,6 +32,12 @@ export function listLabMounts(): LabMount[] {
   return parseMountInfo(readFileSync('/proc/self/mountinfo', 'utf8'));
 }
 
+/** The lab in which that path lies, as far as its text tells: to look further may be to wait for a lab of this very thread. */
+export function labAround(dir: string): LabMount | undefined {
+  const path = resolve(dir);
+  return listLabMounts().find((mount) => path.startsWith(`${mount.dir}/`));
+}
+
 /** The absolute path without links, found without touching what is mounted there. */
 export function mountPath(dir: string): string {
   const path = resolve(dir);

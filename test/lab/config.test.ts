@@ -169,7 +169,7 @@ const REFUSED: readonly (readonly [what: string, text: string, problem: string])
   ['a UUID that is there twice', `devices:\n  - {type: mtty-1, uuid: ${UUID}}\n  - {type: mtty-1, uuid: ${UUID}}`,
     '3:5 devices[1]: expected a UUID that no other device has'],
   ['more devices than fit, once', 'devices:\n  - {type: mtty-1, count: 99}',
-    '2:5 devices[0]: expected something left of this type on the parent (ENOSPC)'],
+    '2:5 devices[0]: expected something left of this type on the parent; mtty-1 on mtty (ENOSPC)'],
   ['an attribute that is none', 'devices:\n  - type: mtty-1\n    attributes: {vendor/x: 1}',
     '3:28 devices[0].attributes.vendor/x: expected something that the device has (ENOENT)'],
   ['a value that an attribute refuses', 'devices:\n  - type: mtty-1\n    attributes: {migration_block: maybe}',

@@ -2,7 +2,9 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, readdirSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { readdir } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { defineDriver, Lab, MountError } from '../../src/index.js';
@@ -14,7 +16,7 @@ const DEVICE = `/sys/bus/mdev/devices/${UUID}`;
 describe('Lab.temporary()', { skip }, () => {
   it('has a directory of its own, which goes with it', async () => {
     const lab = await Lab.temporary();
-    assert.ok(existsSync(lab.dir));
+    assert.deepEqual((await readdir(lab.dir)).sort(), ['.slots', 'dev', 'sys']);
     await lab.unmount();
     assert.ok(!existsSync(lab.dir));
   });
@@ -28,9 +30,16 @@ describe('Lab.temporary()', { skip }, () => {
   });
 
   it('leaves no directory where it cannot be made', async () => {
-    const before = readdirSync(join(process.env['TMPDIR'] ?? '/tmp'));
-    await assert.rejects(Lab.temporary({ devices: [{ type: 'mtty-9' }] }), { code: 'ENODEV' });
-    assert.deepEqual(readdirSync(join(process.env['TMPDIR'] ?? '/tmp')), before);
+    const [before, own] = [process.env['TMPDIR'], mkdtempSync(join(tmpdir(), 'mdevsim-test-'))];
+    process.env['TMPDIR'] = own;
+    try {
+      await assert.rejects(Lab.temporary({ devices: [{ type: 'mtty-9' }] }), { code: 'ENODEV' });
+      assert.deepEqual(readdirSync(own), []);
+    } finally {
+      if (before === undefined) delete process.env['TMPDIR'];
+      else process.env['TMPDIR'] = before;
+      rmSync(own, { recursive: true });
+    }
   });
 
   it('leaves none either when its process just ends', () => {
@@ -50,12 +59,19 @@ describe('Lab.temporary()', { skip }, () => {
 });
 
 describe('Lab.mount()', { skip }, () => {
+  const refuses = (dir: string, why: string): Promise<void> => assert.rejects(Lab.mount(dir), (error) =>
+    error instanceof MountError && error.message === `cannot mount at ${dir}: ${why}`);
+
   it('covers no files', async () => {
-    await using outer = await Lab.temporary();
-    await outer.unmount();
+    const dir = mkdtempSync(join(tmpdir(), 'mdevsim-test-'));
+    writeFileSync(join(dir, 'precious'), '');
+    await refuses(dir, 'it is not empty');
+    rmSync(dir, { recursive: true });
+  });
+
+  it('does not wait for a lab of the same process where it shall be inside', async () => {
     await using lab = await Lab.temporary();
-    await assert.rejects(Lab.mount(join(lab.dir, 'sys')), (error) =>
-      error instanceof MountError && error.message === `cannot mount at ${lab.dir}/sys: it is not empty`);
+    await refuses(join(lab.dir, 'sys'), `it is inside the lab at ${lab.dir}`);
   });
 });
 

@@ -12,7 +12,6 @@ export const TARGET_STEPS = ['load_setup', 'load', 'load_vm_start', 'load_cleanu
 export const STEPS = [...SOURCE_STEPS, ...TARGET_STEPS] as const;
 export type Step = (typeof STEPS)[number];
 
-
 export class Steps {
   readonly #breaks: Set<Step>;
   readonly #log: (step: Step, held: boolean) => void;
