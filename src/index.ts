@@ -10,6 +10,8 @@ export type {
 } from './drivers/simple/define.js';
 export type { MdevDriver } from './mdev/driver.js';
 export type { LabOptions, TypeInfo } from './lab/lab.js';
+export { LabServer } from './lab/lab-server.js';
+export type { LabServerOptions, ServedDevice } from './lab/lab-server.js';
 export type { RunOptions, RunResult, SpawnOptions } from './lab/run.js';
 export type { DriverRequest, LabConfiguration } from './lab/build.js';
 export type { DeviceRequest, DeviceSetup, SetupPath, SetupProblem } from './lab/setup.js';

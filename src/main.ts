@@ -21,8 +21,11 @@ function outputFailed(error: NodeJS.ErrnoException): void {
   process.stderr.write(`mdevsim: cannot write: ${describe(error)}\n`);
 }
 
-process.stdout.on('error', outputFailed);
-process.stderr.on('error', () => undefined);
+// Touching these streams makes their files non-blocking, which the program that `run` becomes would inherit.
+if (process.argv[2] !== 'run') {
+  process.stdout.on('error', outputFailed);
+  process.stderr.on('error', () => undefined);
+}
 try {
   await createProgram(version()).parseAsync();
 } catch (error) {

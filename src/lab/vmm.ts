@@ -6,14 +6,13 @@
  *   await source.migrated();
  *   await source.end();
  */
-import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { MigrationInfo } from '../client/qmp/client.js';
 import { QmpClient } from '../client/qmp/client.js';
-import { ownCommand } from './own-command.js';
+import { Program } from './program.js';
 
 export interface VmmStartOptions {
   /** The lab, or its mount point, which another process may serve or this one. */
@@ -28,20 +27,11 @@ export interface VmmStartOptions {
   readonly command?: readonly string[];
 }
 
-/** Characters of its output that are kept. */
-const OUTPUT = 64 << 10;
-/** ms until it must be ready, and until it must have ended. */
-const START = 30_000;
-const END = 10_000;
-
 export class Vmm {
-  readonly process: ChildProcess;
   /** Where it waits for a migration, or one that is told to later may. */
   readonly uri: string;
-  /** Exit status; null where a signal ended it. */
-  readonly ended: Promise<number | null>;
+  readonly #program: Program;
   readonly #scratch: string;
-  #output = '';
   #qmp: QmpClient | undefined;
 
   private constructor(options: VmmStartOptions) {
@@ -49,23 +39,11 @@ export class Vmm {
     const { lab, incoming = false } = options;
     const own = `unix:${join(this.#scratch, 'migration')}`;
     this.uri = typeof incoming === 'string' && incoming !== 'defer' ? incoming : own;
-    const [file = '', ...args] = [
-      ...(options.command ?? ownCommand()), 'vmm', '--lab', typeof lab === 'string' ? lab : lab.dir, '--qmp', `unix:${this.socket}`, '--log',
-      '--for', String(process.pid),
+    this.#program = new Program([
+      'vmm', '--lab', typeof lab === 'string' ? lab : lab.dir, '--qmp', `unix:${this.socket}`, '--log',
       ...(options.devices ?? []).flatMap((device) => ['--device', device]),
       ...(incoming === false ? [] : ['--incoming', incoming === true ? own : incoming]), ...(options.args ?? []),
-    ];
-    this.process = spawn(file, args, { stdio: ['ignore', 'pipe', 'pipe'] });
-    const keep = (data: Buffer): void => { this.#output = (this.#output + data.toString()).slice(-OUTPUT); };
-    this.process.stdout?.on('data', keep);
-    this.process.stderr?.on('data', keep);
-    this.ended = new Promise((resolve) => {
-      this.process.once('error', (error) => {
-        this.#output += String(error);
-        resolve(null);
-      });
-      this.process.once('close', (status) => resolve(status));
-    });
+    ], options.command);
     void this.ended.then(() => rmSync(this.#scratch, { recursive: true, force: true }));
   }
 
@@ -73,7 +51,7 @@ export class Vmm {
   static async start(options: VmmStartOptions): Promise<Vmm> {
     const vmm = new Vmm(options);
     try {
-      await vmm.#ready();
+      await vmm.#program.ready();
       vmm.#qmp = await QmpClient.connect(vmm.socket);
       await vmm.qmp.execute('migrate-set-capabilities', { capabilities: [{ capability: 'events', state: true }] });
       return vmm;
@@ -83,6 +61,13 @@ export class Vmm {
     }
   }
 
+  get process(): ChildProcess {
+    return this.#program.process;
+  }
+  /** Exit status; null where a signal ended it. */
+  get ended(): Promise<number | null> {
+    return this.#program.ended;
+  }
   /** Path of its QMP socket, for more clients. */
   get socket(): string {
     return join(this.#scratch, 'qmp');
@@ -94,7 +79,7 @@ export class Vmm {
   }
   /** The last part of what it said, `--log` included. */
   get output(): string {
-    return this.#output;
+    return this.#program.output;
   }
 
   /** What VFIO_MIGRATION events named, in order; for devices with migration-events=on. */
@@ -125,37 +110,18 @@ export class Vmm {
   /** `quit`, and waits. */
   async end(): Promise<number | null> {
     this.#qmp?.execute('quit').catch(() => undefined);
-    const timer = setTimeout(() => this.process.kill('SIGKILL'), END);
-    const status = await this.ended;
-    clearTimeout(timer);
+    const status = await this.#program.end();
     this.#qmp?.close();
     return status;
   }
 
   /** At once. */
   async kill(): Promise<void> {
-    this.process.kill('SIGKILL');
-    await this.ended;
+    await this.#program.kill();
     this.#qmp?.close();
   }
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.kill();
-  }
-
-  async #ready(): Promise<void> {
-    await new Promise<void>((resolve, reject) => {
-      const late = setTimeout(() => reject(new Error(`not ready after ${START} ms:\n${this.#output}`)), START);
-      const look = (): void => {
-        if (!/^ready/m.test(this.#output)) return;
-        clearTimeout(late);
-        resolve();
-      };
-      this.process.stdout?.on('data', look);
-      void this.ended.then((status) => {
-        clearTimeout(late);
-        reject(new Error(`mdevsim vmm ended with ${status}: ${this.#output}`));
-      });
-    });
   }
 }

@@ -96,14 +96,27 @@ describe('mdevsim run', asRoot, () => {
     }
   });
 
-  it('leaves signals and stdio as a shell would', () => {
-    const { stdout } = run('grep -E "Sig(Ign|Blk)" /proc/self/status; cat /proc/self/fdinfo/1 | grep flags');
-    const [blocked = '', ignored = '', flags = ''] = stdout.split('\n').map((line) => line.split(/\s+/)[1] ?? '');
+  it('leaves signals as a shell would', () => {
+    const { stdout } = run('grep -E "Sig(Ign|Blk)" /proc/self/status');
+    const [blocked = '', ignored = ''] = stdout.split('\n').map((line) => line.split(/\s+/)[1] ?? '');
     assert.equal(BigInt(`0x${blocked}`), 0n);
     // SIGPIPE is 13.
     assert.equal(BigInt(`0x${ignored}`) & (1n << BigInt(constants.signals.SIGPIPE - 1)), 0n);
-    assert.equal(Number.parseInt(flags, 8) & 0o4000, 0, `O_NONBLOCK in ${flags}`);
   });
+
+  const STDIO: readonly (readonly [what: string, script: string])[] = [
+    ['pipes', 'true | "$@" 2>&1 | cat'], ['sockets', '"$@"'],
+    ['files', 'd=$(mktemp -d); touch $d/in; "$@" < $d/in > $d/out 2>> $d/out; cat $d/out; rm -r $d'],
+  ];
+  for (const [what, script] of STDIO) {
+    it(`leaves stdio blocking: ${what}`, () => {
+      const flags = 'for fd in 0 1 2; do sed -n "s/^flags://p" /proc/self/fdinfo/$fd; done';
+      const { stdout, stderr } = shell(script, ['bash'], [...MDEVSIM, 'run', '--slots', '0', '--', 'sh', '-c', flags]);
+      const words = stdout.trim().split(/\s+/);
+      assert.equal(words.length, 3, stdout + stderr);
+      for (const word of words) assert.equal(Number.parseInt(word, 8) & 0o4000, 0, `O_NONBLOCK in ${words.join(' ')}`);
+    });
+  }
 
   it('runs a script without a #! line', () => {
     const dir = mkdtempSync(join(tmpdir(), 'mdevsim-run-'));

@@ -7,7 +7,7 @@ import { defineDocument, documentAt } from './suite.js';
 
 const ROOT = new URL('../../', import.meta.url);
 /** What a block can be in that is no command. */
-const NO_COMMANDS: ReadonlySet<string> = new Set(['c', 'js', 'text', 'ts', 'yaml']);
+const NO_COMMANDS: ReadonlySet<string> = new Set(['c', 'js', 'python', 'text', 'ts', 'yaml']);
 /** Pages with commands for other machines, or run by opt-in tests. */
 const ELSEWHERE: readonly string[] = ['docs/containers.md', 'docs/gvt-v1.md'];
 
@@ -23,7 +23,7 @@ describe('the documents', () => {
 });
 
 /** Pages whose commands need a program that may be missing. */
-const NEEDS: Readonly<Record<string, string>> = { 'README.md': 'mdevctl', 'docs/mdevctl.md': 'mdevctl' };
+const NEEDS: Readonly<Record<string, string>> = { 'README.md': 'mdevctl', 'docs/mdevctl.md': 'mdevctl', 'docs/testing.md': 'python3' };
 
 for (const path of documents.filter((document) => documentAt(document).consoles.length > 0)) {
   const program = NEEDS[path];

@@ -1,4 +1,7 @@
-/** A directory in which a document's commands are run: its files, `mdevsim` in PATH and as scripts/mdevsim, a /tmp of its own. */
+/**
+ * A directory in which a document's commands are run: its files, `mdevsim` in PATH, as scripts/mdevsim and as an npm package, a /tmp of
+ * its own.
+ */
 import { spawnSync } from 'node:child_process';
 import { chmodSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -18,11 +21,12 @@ export class Scratch {
   /** `programs`: other programs by name, with their paths. */
   constructor(files: ReadonlyMap<string, string>, programs: Readonly<Record<string, string>> = {}) {
     for (const [name, text] of files) writeFileSync(join(this.dir, name), text);
-    for (const folder of ['bin', 'tmp', 'scripts']) mkdirSync(join(this.dir, folder));
+    for (const folder of ['bin', 'node_modules', 'tmp', 'scripts']) mkdirSync(join(this.dir, folder));
     const program = join(this.dir, 'bin/mdevsim');
     writeFileSync(program, `#!/bin/sh\nexec ${MDEVSIM.map((word) => `'${word}'`).join(' ')} "$@"\n`);
     chmodSync(program, 0o755);
     symlinkSync(program, join(this.dir, 'scripts/mdevsim'));
+    symlinkSync(ROOT, join(this.dir, 'node_modules/mdevsim'));
     symlinkSync(join(ROOT, 'scripts/scenarios'), join(this.dir, 'scripts/scenarios'));
     for (const [name, path] of Object.entries(programs)) symlinkSync(path, join(this.dir, 'bin', name));
   }

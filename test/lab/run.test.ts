@@ -2,12 +2,13 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { defineDriver, Lab, MountError } from '../../src/index.js';
+import { leftBy } from './tmpdir.js';
 
 const UUID = '83b8f4f2-509f-382f-3c1e-e6bfe0fa1001';
 const skip = process.getuid?.() !== 0 ? 'needs root' : !existsSync('/dev/fuse') ? 'needs /dev/fuse' : false;
@@ -30,16 +31,7 @@ describe('Lab.temporary()', { skip }, () => {
   });
 
   it('leaves no directory where it cannot be made', async () => {
-    const [before, own] = [process.env['TMPDIR'], mkdtempSync(join(tmpdir(), 'mdevsim-test-'))];
-    process.env['TMPDIR'] = own;
-    try {
-      await assert.rejects(Lab.temporary({ devices: [{ type: 'mtty-9' }] }), { code: 'ENODEV' });
-      assert.deepEqual(readdirSync(own), []);
-    } finally {
-      if (before === undefined) delete process.env['TMPDIR'];
-      else process.env['TMPDIR'] = before;
-      rmSync(own, { recursive: true });
-    }
+    assert.deepEqual(await leftBy(() => assert.rejects(Lab.temporary({ devices: [{ type: 'mtty-9' }] }), { code: 'ENODEV' })), []);
   });
 
   it('leaves none either when its process just ends', () => {
