@@ -3,6 +3,7 @@
 import { readFileSync } from 'node:fs';
 import { CliError, describe, EXIT_FAILURE, EXIT_USAGE } from './cli/errors.js';
 import { CommanderError, createProgram } from './cli/program.js';
+import { writeStderr } from './trace/stdio.js';
 
 /** From dist/src/main.js and from src/main.ts. */
 function version(): string {
@@ -14,18 +15,6 @@ function version(): string {
   return 'unknown';
 }
 
-/** Whoever reads our output may go, `| head -1`; that is no failure. */
-function outputFailed(error: NodeJS.ErrnoException): void {
-  if (error.code === 'EPIPE') return;
-  process.exitCode = EXIT_FAILURE;
-  process.stderr.write(`mdevsim: cannot write: ${describe(error)}\n`);
-}
-
-// Touching these streams makes their files non-blocking, which the program that `run` becomes would inherit.
-if (process.argv[2] !== 'run') {
-  process.stdout.on('error', outputFailed);
-  process.stderr.on('error', () => undefined);
-}
 try {
   await createProgram(version()).parseAsync();
 } catch (error) {
@@ -34,9 +23,9 @@ try {
     process.exitCode = error.exitCode === 0 ? 0 : EXIT_USAGE;
   } else {
     const message = error instanceof CliError ? error.message : describe(error);
-    if (message !== '') process.stderr.write(`mdevsim: ${message}\n`);
+    if (message !== '') writeStderr(`mdevsim: ${message}\n`);
     process.exitCode = error instanceof CliError ? error.exitCode : EXIT_FAILURE;
-    if (process.env['MDEVSIM_DEBUG'] !== undefined) console.error(error);
+    if (process.env['MDEVSIM_DEBUG'] !== undefined) writeStderr(`${error instanceof Error ? error.stack : String(error)}\n`);
     // A lab that does not answer keeps a worker thread, and that would keep this process.
     if (process.argv[2] === 'mount') (await import('./sys/exec.js')).exitAtOnce(process.exitCode);
   }

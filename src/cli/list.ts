@@ -1,6 +1,7 @@
 /** `mdevsim list`: the mdevs of labs, read from their trees as any program could. */
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { basename, join } from 'node:path';
+import { writeStderr, writeStdout } from '../trace/stdio.js';
 import { describe } from './errors.js';
 import { chooseLabs } from './labs.js';
 
@@ -62,20 +63,20 @@ export function table(rows: readonly (readonly string[])[]): string {
 export function list(options: { readonly lab?: string; readonly json?: boolean }): void {
   const labs = chooseLabs(options.lab).map(listLab);
   if (options.json === true) {
-    process.stdout.write(`${JSON.stringify(labs, undefined, 2)}\n`);
+    writeStdout(`${JSON.stringify(labs, undefined, 2)}\n`);
   } else if (labs.length === 0) {
-    process.stdout.write('no labs are mounted here\n');
+    writeStdout('no labs are mounted here\n');
   }
   for (const { lab, devices, error } of labs) {
     if (error !== undefined) {
       process.exitCode = 1;
-      process.stderr.write(`mdevsim: ${lab}: ${error}\n`);
+      writeStderr(`mdevsim: ${lab}: ${error}\n`);
     } else if (options.json !== true) {
       const rows = devices.map(({ uuid, type, parent, group, blocked, state }) =>
         [uuid, type, parent, String(group), blocked === null ? '-' : blocked ? '1' : '0', state ?? '-']);
       const count = devices.length === 0 ? 'no devices' : `${devices.length} device${devices.length === 1 ? '' : 's'}`;
-      process.stdout.write(`${lab}: ${count}\n`);
-      if (rows.length > 0) process.stdout.write(`${table([HEAD, ...rows])}\n`);
+      writeStdout(`${lab}: ${count}\n`);
+      if (rows.length > 0) writeStdout(`${table([HEAD, ...rows])}\n`);
     }
   }
 }

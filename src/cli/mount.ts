@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { MountError } from '../../mount/mount.js';
 import { Lab } from '../lab/lab.js';
 import { lineSink, onTrace, parseCategories } from '../trace/trace.js';
+import { logStderr, writeStdout } from '../trace/stdio.js';
 import { CliError, describe, usage } from './errors.js';
 import { isLabFileError, labFile } from './lab-file.js';
 import type { LabRequest } from './options.js';
@@ -17,7 +18,7 @@ export interface ServeRequest extends LabRequest {
 function startTrace(categories: string | undefined): void {
   if (categories === undefined || categories === '') return;
   try {
-    onTrace(lineSink((line) => process.stderr.write(line)), parseCategories(categories));
+    onTrace(lineSink(logStderr), parseCategories(categories));
   } catch (error) {
     throw usage(describe(error));
   }
@@ -56,7 +57,7 @@ export async function serve(dir: string, request: ServeRequest): Promise<void> {
   const stop = (): void => void lab.unmount();
   process.on('SIGINT', stop).on('SIGTERM', stop).on('SIGHUP', stop);
   if (request.owner !== undefined) whenGone(request.owner, stop);
-  process.stdout.write(`${readyLine(lab, request.json)}\n`);
+  writeStdout(`${readyLine(lab, request.json)}\n`);
   const reason = await lab.ended;
   if (request.owner === undefined && reason !== 'unmounted') throw new CliError(`the lab at ${lab.dir} ended: ${reason}`);
   // Clients that are still there must not keep the server.

@@ -5,6 +5,7 @@ import type { KernelVersion } from '../abi/kernel-profile.js';
 import { BLOCKER_POLICY_NAMES } from '../blocker/policy.js';
 import type { BlockerPolicyName } from '../blocker/policy.js';
 import { usage } from './errors.js';
+import { writeStderr, writeStdout } from '../trace/stdio.js';
 import { many, value } from './option-value.js';
 import type { DriverRequest, LabRequest, MdevRequest } from './options.js';
 import { KERNELS, parseDriver, parseKernel, parseMdev, parseOwner, parsePolicy, parseSlots } from './options.js';
@@ -61,7 +62,9 @@ export function createProgram(version: string): Command {
     .version(version)
     .enablePositionalOptions()
     .exitOverride()
-    .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, 'mdevsim: ')) })
+    .configureOutput({
+      writeOut: writeStdout, writeErr: writeStderr, outputError: (text, write) => write(text.replace(/^error: /, 'mdevsim: ')),
+    })
     .addHelpText('after', "\nExample:\n  mdevsim run --mdev mtty-1 -- sh -c 'ls /sys/bus/mdev/devices'")
     .addHelpText('after', '\nEvery command has its own --help.');
 

@@ -1,6 +1,7 @@
 /** `mdevsim qmp`: one command to a VMM's (or QEMU's) monitor, for shell scripts. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { QmpClient, QmpReplyError, QmpTimeoutError } from '../client/qmp/client.js';
+import { writeStdout } from '../trace/stdio.js';
 import { CliError, describe, usage } from './errors.js';
 
 export interface QmpRequest {
@@ -77,7 +78,7 @@ export async function qmp(socket: string, command: string, words: readonly strin
     throw late(error, request) ?? new CliError(`no monitor answers at ${socket}: ${describe(error)}`);
   }
   try {
-    process.stdout.write(`${await repeat(client, command, args, request)}\n`);
+    writeStdout(`${await repeat(client, command, args, request)}\n`);
   } catch (error) {
     if (error instanceof QmpReplyError) throw new CliError(error.desc);
     throw late(error, request) ?? error;

@@ -3,6 +3,7 @@ import { rmSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { startVmm } from '../client/main.js';
 import type { RunningVmm, VmmOptions } from '../client/main.js';
+import { logStderr, writeStderr, writeStdout } from '../trace/stdio.js';
 import { CliError, describe, usage } from './errors.js';
 import { LAB_VARIABLE } from './labs.js';
 import { needOwner, removeEmptyDirectory, whenGone } from './owner.js';
@@ -21,7 +22,7 @@ function logger(verbose: boolean): VmmOptions['log'] {
   return (level, message) => {
     if (level === 'info' && !verbose) return;
     const time = verbose ? `${((performance.now() - began) / 1000).toFixed(3).padStart(8)} ` : '';
-    process.stderr.write(`${time}mdevsim vmm: ${level === 'warning' ? 'warning: ' : ''}${message}\n`);
+    logStderr(`${time}mdevsim vmm: ${level === 'warning' ? 'warning: ' : ''}${message}\n`);
   };
 }
 
@@ -39,7 +40,7 @@ export async function vmm(request: VmmRequest): Promise<void> {
   let running: RunningVmm | undefined;
   /** It runs in a lab whose server has died: nothing can be closed in order any more. */
   const labEnded = (): never => {
-    process.stderr.write(`mdevsim: the lab at ${process.env[LAB_VARIABLE] ?? '/'} has ended\n`);
+    writeStderr(`mdevsim: the lab at ${process.env[LAB_VARIABLE] ?? '/'} has ended\n`);
     const sockets = running?.sockets() ?? [];
     for (const path of sockets) rmSync(path, { force: true });
     removeDirectories(request.owner, sockets);
@@ -53,7 +54,7 @@ export async function vmm(request: VmmRequest): Promise<void> {
   const { ended, shutdown, sockets } = running;
   process.on('SIGINT', shutdown).on('SIGTERM', shutdown).on('SIGHUP', shutdown);
   if (request.owner !== undefined) whenGone(request.owner, shutdown);
-  process.stdout.write(`ready${request.qmp.map((path) => ` unix:${path}`).join('')}\n`);
+  writeStdout(`ready${request.qmp.map((path) => ` unix:${path}`).join('')}\n`);
   const status = await ended;
   removeDirectories(request.owner, sockets());
   process.exit(status);

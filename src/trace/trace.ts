@@ -6,6 +6,7 @@
  */
 import { CATEGORIES, EVENTS } from './events.js';
 import type { Category, EventFields, EventName, TraceLevel, TraceValue } from './events.js';
+import { logStderr } from './stdio.js';
 
 export type { Category, EventFields, EventName, TraceLevel } from './events.js';
 export { CATEGORIES } from './events.js';
@@ -26,7 +27,7 @@ interface Subscription {
 let subscriptions: readonly Subscription[] = [];
 let wanted: ReadonlySet<string> = new Set();
 let wantsAll = false;
-let logSink: TraceSink | undefined = (event) => void process.stderr.write(`mdevsim: ${event.level}: ${formatMessage(event)}\n`);
+let logSink: TraceSink | undefined = (event) => logStderr(`mdevsim: ${event.level}: ${formatMessage(event)}\n`);
 
 function refresh(): void {
   wantsAll = subscriptions.some((subscription) => subscription.categories === undefined);

@@ -80,8 +80,8 @@ describe('lab.run()', { skip }, () => {
 
   it('passes its input on, also to one that takes none of it', async () => {
     await using lab = await Lab.temporary();
-    const { stdout } = await lab.run(['tee', '/dev/null'], { input: 'x'.repeat(300_000) });
-    assert.equal(stdout.length, 300_000);
+    const { stdout } = await lab.run(['tee', '/dev/null'], { input: 'x'.repeat(100_000) });
+    assert.equal(stdout.length, 100_000);
     assert.equal((await lab.run(['true'], { input: 'x'.repeat(300_000) })).status, 0);
   });
 
