@@ -9,7 +9,10 @@ export async function labFile(path: string | undefined): Promise<LabFile | undef
   try {
     return readLabFile(path);
   } catch (error) {
-    throw new CliError(isLabFileError(error) ? error.message : describe(error));
+    if (isLabFileError(error)) throw new CliError(error.message);
+    // Node does not say of which path it is.
+    const isDirectory = (error as NodeJS.ErrnoException).code === 'EISDIR';
+    throw new CliError(isDirectory ? `${path}: a lab file is needed, and this is a directory` : describe(error));
   }
 }
 

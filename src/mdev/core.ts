@@ -74,7 +74,7 @@ export class MdevCore {
 
   /** Loads a driver and registers `parents` parent devices. Throws EEXIST when a driver of that name is loaded. */
   registerDriver(driver: MdevDriver, parents = 1): MdevRegistration {
-    if (this.#registrations.has(driver.name)) throw new Errno('EEXIST', `driver ${driver.name} is loaded already`);
+    if (this.#registrations.has(driver.name)) throw new Errno('EEXIST', `driver ${driver.name}`);
     const registration = new MdevRegistration(this, driver, parents);
     this.#registrations.set(driver.name, registration);
     return registration;

@@ -56,6 +56,7 @@ describe('mdevsim', () => {
   const failing: readonly (readonly [string, readonly string[], RegExp, number])[] = [
     ['mount without a name', ['mount', ''], /cannot mount: the name of the directory is empty/, 1],
     ['mount on what is not there', ['mount', '/nonexistent/dir'], /cannot mount at \/nonexistent\/dir/, 1],
+    ['one driver twice', ['mount', '/nonexistent', '--driver', 'mtty', '--driver', 'mtty'], /driver mtty: it exists already/, 1],
     ['umount of what is no lab', ['umount', '/tmp'], /no lab is mounted at \/tmp/, 1],
     ['run in what is no lab', ['run', '--lab', '/tmp', '--', 'true'], /\/tmp is not a mounted lab/, 1],
     ['list of what is no lab', ['list', '--lab', '/tmp'], /\/tmp is not a mounted lab/, 1],

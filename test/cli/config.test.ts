@@ -165,11 +165,12 @@ devices:
     }
   });
 
-  it('a missing file, and --driver or --lab beside it, are one sentence', () => {
+  it('a missing file, a directory, and --driver or --lab beside it, are one sentence', () => {
     const config = file('empty.yaml', '');
     for (const [args, message, expected] of [
       [['mount', scratch, '--config', '/nonexistent/lab.yaml'],
         /^mdevsim: \/nonexistent\/lab\.yaml: no such file or directory\n$/, 1],
+      [['mount', scratch, '--config', scratch], /: a lab file is needed, and this is a directory\n$/, 1],
       [['mount', scratch, '--config', config, '--driver', 'mtty'], /--driver cannot be combined with --config/, 2],
       [['run', '--config', config, '--lab', scratch, '--', 'true'], /--config is for a new lab/, 2],
       [['list', '--as-config', '--lab', scratch], /is not a mounted lab/, 1],

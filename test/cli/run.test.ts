@@ -83,6 +83,12 @@ describe('mdevsim run', asRoot, () => {
     assert.ok(!stdout.includes('anon_inode') && !stdout.includes('/dev/fuse'), stdout);
   });
 
+  it('says what to do where there can be no such number of open files', () => {
+    const { status, stderr } = shell('ulimit -n 300; "$@"', ['bash'], [...MDEVSIM, 'run', '--', 'true']);
+    assert.equal(status, 1);
+    assert.match(stderr, /^mdevsim: at most 300 open files are allowed here, 768 are needed for 256 slots: raise .*ulimit -Hn.* --slots\n$/);
+  });
+
   it('passes on descriptors that it was given', () => {
     const dir = mkdtempSync(join(tmpdir(), 'mdevsim-run-'));
     writeFileSync(join(dir, 'file'), 'through a descriptor\n');

@@ -159,7 +159,7 @@ devices:
 });
 
 const REFUSED: readonly (readonly [what: string, text: string, problem: string])[] = [
-  ['a driver that is named twice', 'drivers:\n  - name: mtty\n  - name: mtty', '3:11 drivers[1].name: '],
+  ['a driver that is named twice', 'drivers:\n  - name: mtty\n  - name: mtty', '3:11 drivers[1].name: expected a driver that is not named before; driver mtty (EEXIST)'],
   ['an unknown type of a driver', 'drivers:\n  - name: mtty\n    types: {mtty-9: {features: [stop-copy]}}',
     '3:21 drivers[0].types.mtty-9: driver mtty has no type mtty-9: there are mtty-1, mtty-2'],
   ['an option that a driver does not have', 'drivers:\n  - name: mtty\n    options: {x: 1}',

@@ -64,14 +64,16 @@ const EXPECTED: Readonly<Record<string, string>> = {
   EINVAL: 'expected a value that it takes',
 };
 
+const EXPECTED_OF_DRIVERS: Readonly<Record<string, string>> = { EEXIST: 'expected a driver that is not named before' };
+
 /** What only some drivers' devices have, for which the file has a word of its own. */
 const MISSING: Readonly<Record<string, string>> = { protocol: 'only devices of driver gvt have it' };
 
 /** What was expected, and the error as a shell would have got it. */
-function reason(error: unknown, [, , part, name = '']: SetupPath): string {
+function reason(error: unknown, [kind, , part, name = '']: SetupPath): string {
   if (!isErrno(error)) return error instanceof Error ? error.message : String(error);
   const missing = part === 'knobs' && error.code === 'ENOENT' ? MISSING[name] : undefined;
-  const expected = missing ?? EXPECTED[error.code];
+  const expected = missing ?? (kind === 'drivers' ? EXPECTED_OF_DRIVERS : EXPECTED)[error.code];
   const parts = [expected, error.detail].filter((part) => part !== undefined);
   return parts.length === 0 ? `refused with ${error.code}` : `${parts.join('; ')} (${error.code})`;
 }
