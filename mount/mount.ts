@@ -2,7 +2,8 @@
  * mountTree(): a tree of nodes becomes a mounted file system. As root (or root of a user namespace) by mount(2), otherwise
  * through fusermount3.
  */
-import { lstatSync, mkdirSync, readdirSync, rmdirSync } from 'node:fs';
+import { lstatSync, readdirSync, rmdirSync } from 'node:fs';
+import { mkdir } from 'node:fs/promises';
 import { cpus } from 'node:os';
 import { Errno, isErrno } from '../src/abi/errno.js';
 import { S_IFDIR } from '../src/kernfs/node.js';
@@ -14,7 +15,7 @@ import { warn } from '../src/trace/trace.js';
 import { AdaptivePoll } from './adaptive-poll.js';
 import { FuseChannel } from './channel.js';
 import { FusermountError, fusermount, fuserumount } from './fusermount.js';
-import { LAB_TYPE, isStale, labAround, labMountAt, mountPath } from './mountinfo.js';
+import { LAB_TYPE, isStale, labAround, labMountAt, mountPath, plainPath } from './mountinfo.js';
 import { serve } from './serve.js';
 import { Session } from './session.js';
 
@@ -59,8 +60,7 @@ export interface MountStats {
 
 /** Mounts `tree` at `dir` and serves it from this process's event loop. Throws MountError. */
 export async function mountTree(tree: Tree, dir: string, options: MountOptions = {}): Promise<Mount> {
-  if (options.create === true) mkdirSync(dir, { recursive: true });
-  const path = await freeDirectory(dir);
+  const path = await freeDirectory(dir, options.create === true);
   const uid = process.getuid?.() ?? 0;
   const fd = attach(path, options.allowOther ?? uid === 0);
   const channel = new FuseChannel(fd);
@@ -97,18 +97,19 @@ export async function umountLab(dir: string): Promise<void> {
   await detachPath(found.dir);
 }
 
-/** Checks the directory, and clears away a lab whose server died. */
-async function freeDirectory(dir: string): Promise<string> {
+/** Checks the directory, makes it when it shall, and clears away a lab whose server died. */
+async function freeDirectory(dir: string, create: boolean): Promise<string> {
   // Not the current directory, which resolve() would make of it: a shell's unset variable looks like this.
   if (dir === '') throw new MountError('cannot mount: the name of the directory is empty');
-  const outer = labAround(dir);
-  if (outer !== undefined) throw new MountError(`cannot mount at ${dir}: it is inside the lab at ${outer.dir}`);
+  needOutside(dir);
   let path: string;
   try {
-    path = mountPath(dir);
+    if (create) await mkdir(dir, { recursive: true });
+    path = await plainPath(dir);
   } catch (error) {
     throw new MountError(`cannot mount at ${dir}: ${(error as Error).message}`);
   }
+  needOutside(path);
   if (labMountAt(path) !== undefined) {
     if (!(await isStale(path))) throw new MountError(`a lab is already mounted at ${path}; end it with: mdevsim umount ${path}`);
     await detachPath(path);
@@ -120,6 +121,12 @@ async function freeDirectory(dir: string): Promise<string> {
     throw new MountError(`cannot mount at ${path}: ${(error as Error).message}`);
   }
   return path;
+}
+
+/** Looking into a lab that this very thread serves would be to wait for ourselves. */
+function needOutside(dir: string): void {
+  const outer = labAround(dir);
+  if (outer !== undefined) throw new MountError(`cannot mount at ${dir}: it is inside the lab at ${outer.dir}`);
 }
 
 function removeEmpty(dir: string): void {

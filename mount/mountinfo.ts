@@ -1,6 +1,6 @@
 /** Labs among the mounts of this process's namespace, and whether their server lives. */
 import { readFileSync, realpathSync } from 'node:fs';
-import { statfs } from 'node:fs/promises';
+import { realpath, statfs } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 
 /** File system type of a lab, as in /proc/self/mountinfo. */
@@ -32,7 +32,7 @@ export function listLabMounts(): LabMount[] {
   return parseMountInfo(readFileSync('/proc/self/mountinfo', 'utf8'));
 }
 
-/** The lab in which that path lies, as far as its text tells: to look further may be to wait for a lab of this very thread. */
+/** The lab in which that path lies, as far as its text tells. */
 export function labAround(dir: string): LabMount | undefined {
   const path = resolve(dir);
   return listLabMounts().find((mount) => path.startsWith(`${mount.dir}/`));
@@ -42,6 +42,12 @@ export function labAround(dir: string): LabMount | undefined {
 export function mountPath(dir: string): string {
   const path = resolve(dir);
   return path === '/' ? path : join(realpathSync(dirname(path)), basename(path));
+}
+
+/** The same where a link on the way may lead into a lab that this thread serves. */
+export async function plainPath(dir: string): Promise<string> {
+  const path = resolve(dir);
+  return path === '/' ? path : join(await realpath(dirname(path)), basename(path));
 }
 
 /** The lab that is mounted at exactly that directory. */

@@ -2,8 +2,9 @@
 import { join } from 'node:path';
 import { MountError } from '../../mount/mount.js';
 import { Lab } from '../lab/lab.js';
+import { isDriverPath } from '../lab/user-driver.js';
 import { lineSink, onTrace, parseCategories } from '../trace/trace.js';
-import { logStderr, writeStdout } from '../trace/stdio.js';
+import { announceStdout, logStderr } from '../trace/stdio.js';
 import { CliError, describe, usage } from './errors.js';
 import { isLabFileError, labFile } from './lab-file.js';
 import type { LabRequest } from './options.js';
@@ -24,9 +25,15 @@ function startTrace(categories: string | undefined): void {
   }
 }
 
+/** A user's driver may print, and whoever reads that may go: that must not end the lab. */
+function ignoreReaders(): void {
+  for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined);
+}
+
 async function makeLab(dir: string, request: ServeRequest): Promise<Lab> {
   try {
     const file = await labFile(request.config);
+    if ((file?.drivers ?? request.driver).some(({ name }) => isDriverPath(name))) ignoreReaders();
     return await Lab.mount(dir, {
       ...(file ?? { drivers: request.driver }), devices: [...(file?.devices ?? []), ...request.mdev],
       ...(request.blocker === undefined ? {} : { blocker: request.blocker }),
@@ -57,7 +64,12 @@ export async function serve(dir: string, request: ServeRequest): Promise<void> {
   const stop = (): void => void lab.unmount();
   process.on('SIGINT', stop).on('SIGTERM', stop).on('SIGHUP', stop);
   if (request.owner !== undefined) whenGone(request.owner, stop);
-  writeStdout(`${readyLine(lab, request.json)}\n`);
+  try {
+    announceStdout(`${readyLine(lab, request.json)}\n`);
+  } catch (error) {
+    await lab.unmount();
+    throw new CliError(`cannot say that the lab is ready: ${describe(error)}`);
+  }
   const reason = await lab.ended;
   if (request.owner === undefined && reason !== 'unmounted') throw new CliError(`the lab at ${lab.dir} ended: ${reason}`);
   // Clients that are still there must not keep the server.

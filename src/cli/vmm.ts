@@ -3,8 +3,8 @@ import { rmSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { startVmm } from '../client/main.js';
 import type { RunningVmm, VmmOptions } from '../client/main.js';
-import { logStderr, writeStderr, writeStdout } from '../trace/stdio.js';
-import { CliError, describe, usage } from './errors.js';
+import { announceStdout, logStderr } from '../trace/stdio.js';
+import { CliError, describe, EXIT_FAILURE, usage } from './errors.js';
 import { LAB_VARIABLE } from './labs.js';
 import { needOwner, removeEmptyDirectory, whenGone } from './owner.js';
 import type { VmmRequest } from './vmm-options.js';
@@ -40,10 +40,10 @@ export async function vmm(request: VmmRequest): Promise<void> {
   let running: RunningVmm | undefined;
   /** It runs in a lab whose server has died: nothing can be closed in order any more. */
   const labEnded = (): never => {
-    writeStderr(`mdevsim: the lab at ${process.env[LAB_VARIABLE] ?? '/'} has ended\n`);
     const sockets = running?.sockets() ?? [];
     for (const path of sockets) rmSync(path, { force: true });
     removeDirectories(request.owner, sockets);
+    logStderr(`mdevsim: the lab at ${process.env[LAB_VARIABLE] ?? '/'} has ended\n`);
     process.exit(1);
   };
   try {
@@ -54,8 +54,15 @@ export async function vmm(request: VmmRequest): Promise<void> {
   const { ended, shutdown, sockets } = running;
   process.on('SIGINT', shutdown).on('SIGTERM', shutdown).on('SIGHUP', shutdown);
   if (request.owner !== undefined) whenGone(request.owner, shutdown);
-  writeStdout(`ready${request.qmp.map((path) => ` unix:${path}`).join('')}\n`);
+  let unheard = false;
+  try {
+    announceStdout(`ready${request.qmp.map((path) => ` unix:${path}`).join('')}\n`);
+  } catch (error) {
+    logStderr(`mdevsim: cannot say that the machine is ready: ${describe(error)}\n`);
+    unheard = true;
+    shutdown();
+  }
   const status = await ended;
   removeDirectories(request.owner, sockets());
-  process.exit(status);
+  process.exit(unheard ? EXIT_FAILURE : status);
 }

@@ -10,6 +10,7 @@ import type { ChildProcess } from 'node:child_process';
 import { mkdtempSync, rmdirSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import * as v from 'valibot';
 import { umountLab } from '../../mount/mount.js';
 import { Program } from './program.js';
 import { runIn, spawnIn } from './run.js';
@@ -24,29 +25,36 @@ export interface LabServerOptions {
   readonly command?: readonly string[];
 }
 
-/** A device that `--mdev` or `--config` made, with absolute paths. */
-export interface ServedDevice {
-  readonly uuid: string;
+/** A device as `mount --json` shows it, with absolute paths. */
+const DEVICE = v.object({
+  uuid: v.string(),
   /** `mtty-1` */
-  readonly type: string;
-  readonly parent: string;
+  type: v.string(),
+  parent: v.string(),
   /** N of /dev/vfio/N. */
-  readonly group: number;
+  group: v.number(),
   /** Its directory in sysfs. */
-  readonly path: string;
-  readonly groupNode: string;
-  readonly cdevNode: string;
-}
+  path: v.string(),
+  groupNode: v.string(),
+  cdevNode: v.string(),
+});
+const READY = v.object({ dir: v.string(), devices: v.array(DEVICE) });
+/** Of which READY comes. */
+const READY_LINE = /^\{"ready":true,/;
+
+/** A device that `--mdev` or `--config` made. */
+export type ServedDevice = Readonly<v.InferOutput<typeof DEVICE>>;
 
 export class LabServer {
   /** Absolute path of the mount. */
   readonly dir: string;
   readonly devices: readonly ServedDevice[];
   readonly #program: Program;
+  #ending: Promise<void> | undefined;
 
-  private constructor(program: Program, ready: string) {
+  private constructor(program: Program, ready: v.InferOutput<typeof READY>) {
     this.#program = program;
-    ({ dir: this.dir, devices: this.devices } = JSON.parse(ready) as { dir: string; devices: ServedDevice[] });
+    ({ dir: this.dir, devices: this.devices } = ready);
   }
 
   /** Resolves when the lab can be used. Rejects with what the server said when it could not start. */
@@ -54,10 +62,10 @@ export class LabServer {
     const dir = options.dir ?? mkdtempSync(join(tmpdir(), 'mdevsim-'));
     const program = new Program(['mount', dir, '--json', ...(options.args ?? [])], options.command);
     try {
-      return new LabServer(program, await program.ready());
+      return new LabServer(program, v.parse(READY, JSON.parse(await program.ready(READY_LINE))));
     } catch (error) {
-      await program.kill();
-      if (options.dir === undefined) rmdirSync(dir);
+      await ended(program, dir);
+      if (options.dir === undefined) removeEmpty(dir);
       throw error;
     }
   }
@@ -84,14 +92,23 @@ export class LabServer {
   }
 
   /** Ends the lab, and waits; also one whose server is dead. Idempotent. */
-  async end(): Promise<void> {
-    this.process.kill('SIGTERM');
-    await this.#program.end();
-    await umountLab(this.dir).catch(() => undefined);
-    try { rmdirSync(this.dir); } catch { /* The server has done it. */ }
+  end(): Promise<void> {
+    return (this.#ending ??= ended(this.#program, this.dir));
   }
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.end();
   }
+}
+
+/** Ends the server, and does what one that was killed has left undone. Any other has, or has not begun: there may be another's lab. */
+async function ended(program: Program, dir: string): Promise<void> {
+  program.process.kill('SIGTERM');
+  if (await program.end() !== null) return;
+  await umountLab(dir).catch(() => undefined);
+  removeEmpty(dir);
+}
+
+function removeEmpty(dir: string): void {
+  try { rmdirSync(dir); } catch { /* It is gone, or not empty. */ }
 }

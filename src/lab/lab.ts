@@ -89,7 +89,7 @@ export class Lab {
     try {
       return await Lab.mount(dir, { ...options, removeDirectory: true });
     } catch (error) {
-      rmdirSync(dir);
+      try { rmdirSync(dir); } catch { /* The error is the other one. */ }
       throw error;
     }
   }

@@ -14,8 +14,6 @@ export class Program {
   /** Exit status; null where a signal ended it. */
   readonly ended: Promise<number | null>;
   readonly #name: string;
-  /** What it has said on standard output before it was ready. */
-  #said = '';
   #output = '';
 
   /** `args`: the command and its options. `command`: how to call mdevsim, default this very copy of it. It ends with this process. */
@@ -23,9 +21,9 @@ export class Program {
     const [file = '', ...rest] = [...command, ...args, '--for', String(process.pid)];
     this.#name = `mdevsim ${args[0] ?? ''}`;
     this.process = spawn(file, rest, { stdio: ['ignore', 'pipe', 'pipe'] });
-    const keep = (data: Buffer): void => { this.#output = (this.#output + data.toString()).slice(-OUTPUT); };
-    this.process.stdout?.on('data', keep);
-    this.process.stderr?.on('data', keep);
+    const keep = (text: string): void => { this.#output = (this.#output + text).slice(-OUTPUT); };
+    this.process.stdout?.setEncoding('utf8').on('data', keep);
+    this.process.stderr?.setEncoding('utf8').on('data', keep);
     this.ended = new Promise((resolve) => {
       this.process.once('error', (error) => {
         this.#output += String(error);
@@ -40,17 +38,24 @@ export class Program {
     return this.#output;
   }
 
-  /** The line on standard output by which it says that it can be used. Rejects with what it said when it could not start. */
-  async ready(): Promise<string> {
+  /**
+   * The line on standard output by which it says that it can be used: the first that matches, for a user's driver may print others.
+   * Rejects with what it said when it could not start.
+   */
+  async ready(pattern: RegExp): Promise<string> {
     return new Promise<string>((resolve, reject) => {
       const late = setTimeout(() => reject(new Error(`${this.#name} was not ready after ${START} ms:\n${this.#output}`)), START);
-      this.process.stdout?.on('data', (data: Buffer) => {
-        if (this.#said.includes('\n')) return;
-        this.#said += data.toString();
-        if (!this.#said.includes('\n')) return;
+      let rest = '';
+      const look = (text: string): void => {
+        const lines = (rest + text).split('\n');
+        rest = lines.pop() ?? '';
+        const found = lines.find((line) => pattern.test(line));
+        if (found === undefined) return;
         clearTimeout(late);
-        resolve(this.#said.split('\n')[0] ?? '');
-      });
+        this.process.stdout?.off('data', look);
+        resolve(found);
+      };
+      this.process.stdout?.on('data', look);
       void this.ended.then((status) => {
         clearTimeout(late);
         reject(new Error(`${this.#name} ended with ${status}: ${this.#output}`));

@@ -51,7 +51,7 @@ export class Vmm {
   static async start(options: VmmStartOptions): Promise<Vmm> {
     const vmm = new Vmm(options);
     try {
-      await vmm.#program.ready();
+      await vmm.#program.ready(/^ready( |$)/);
       vmm.#qmp = await QmpClient.connect(vmm.socket);
       await vmm.qmp.execute('migrate-set-capabilities', { capabilities: [{ capability: 'events', state: true }] });
       return vmm;

@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, rmdirSync, rmSync } from 'node:fs';
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, mkdirSync, mkdtempSync, rmdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
-import { asRoot, eventually, isMounted, mdevsim, Server, shell } from './mdevsim.js';
+import { asRoot, eventually, isMounted, MDEVSIM, mdevsim, Server, shell } from './mdevsim.js';
 
 const UUID = '83b8f4f2-509f-382f-3c1e-e6bfe0fa1001';
 
@@ -121,6 +122,30 @@ describe('mdevsim mount', asRoot, () => {
     await dead.ended;
     await using server = await Server.start([], dead.dir);
     assert.equal(shell('cat "$1/sys/bus/mdev/drivers_autoprobe"', ['sh'], [server.dir]).stdout, '1\n');
+  });
+
+  it('does not stay where it cannot say that it is ready', () => {
+    const dir = mkdtempSync(join(tmpdir(), 'mdevsim-cli-'));
+    const { status, stderr } = shell('exec "$@" > /dev/full', ['bash'], [...MDEVSIM, 'mount', dir]);
+    assert.deepEqual([status, stderr], [1, 'mdevsim: cannot say that the lab is ready: ENOSPC: no space left on device, write\n']);
+    assert.ok(!isMounted(dir));
+    rmdirSync(dir);
+  });
+
+  it('serves before anybody has read that it is ready, also where that is long', async () => {
+    const dir = mkdtempSync(join(tmpdir(), 'mdevsim-cli-'));
+    const many = Array.from({ length: 400 }, () => ['--mdev', 'mtty-1']).flat();
+    const [file = '', ...args] = [...MDEVSIM, 'mount', dir, '--json', '--for', String(process.pid), '--driver', 'mtty=20', ...many];
+    const reader = spawn('bash', ['-c', '"$@" | { read -r -n 1; until [ -e "$0" ]; do sleep 0.05; done; cat > /dev/null; }', `${dir}.read`, file, ...args]);
+    try {
+      await eventually('the lab', () => isMounted(dir));
+      assert.equal(shell('ls "$1/sys/bus/mdev/devices" | wc -l', ['timeout', '10', 'sh'], [dir]).stdout.trim(), '400');
+      assert.equal(mdevsim(['umount', dir]).status, 0);
+    } finally {
+      writeFileSync(`${dir}.read`, '');
+      await once(reader, 'close');
+      rmSync(`${dir}.read`);
+    }
   });
 
   it('goes on when nobody reads its output', async () => {

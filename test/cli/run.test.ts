@@ -83,6 +83,29 @@ describe('mdevsim run', asRoot, () => {
     assert.ok(!stdout.includes('anon_inode') && !stdout.includes('/dev/fuse'), stdout);
   });
 
+  it('has a lab that goes on when its driver prints', () => {
+    const dir = mkdtempSync(join(tmpdir(), 'mdevsim-run-'));
+    writeFileSync(join(dir, 'loud.mjs'), `import { defineDriver } from 'mdevsim'; export default defineDriver({
+      name: 'loud', types: [{ name: 'loud-1' }], create: () => ({ attributes: { value: { show() { console.log('shown'); return 1; } } } }) });`);
+    const script = 'cd /sys/bus/mdev/devices/*/; for n in 1 2 3; do cat value; sleep 0.1; done';
+    const { stdout, stderr } = mdevsim(['run', '--driver', join(dir, 'loud.mjs'), '--mdev', 'loud-1', '--', 'sh', '-c', script]);
+    assert.deepEqual([stdout, stderr], ['1\n1\n1\n', '']);
+    rmSync(dir, { recursive: true });
+  });
+
+  it('has a lab that does not wait for the reader of its log, and leaves the pipe as it was', () => {
+    const dir = mkdtempSync(join(tmpdir(), 'mdevsim-run-'));
+    const script = 'for n in $(seq 300); do cat /sys/bus/mdev/devices/*/migration_block; done; sed -n "s/^flags://p" /proc/self/fdinfo/2';
+    // Nobody reads before the command has ended, and the trace is longer than a pipe.
+    const reader = 'until [ -e "$dir/done" ]; do sleep 0.05; done; wc -c > "$dir/size"';
+    const { stdout } = shell(`dir=$1; shift; { "$@" 2>&1 > "$dir/out"; touch "$dir/done"; } | { ${reader}; }; tail -n 1 "$dir/out"; cat "$dir/size"`,
+      ['bash'], [dir, ...MDEVSIM, 'run', '--trace', 'all', '--slots', '0', '--mdev', 'mtty-1', '--', 'sh', '-c', script]);
+    const [flags = '', size] = stdout.trim().split(/\s+/);
+    assert.equal(Number.parseInt(flags, 8) & 0o4000, 0, `O_NONBLOCK in ${flags}`);
+    assert.ok(Number(size) > 60_000, stdout);
+    rmSync(dir, { recursive: true });
+  });
+
   it('says what to do where there can be no such number of open files', () => {
     const { status, stderr } = shell('ulimit -n 300; "$@"', ['bash'], [...MDEVSIM, 'run', '--', 'true']);
     assert.equal(status, 1);

@@ -1,7 +1,8 @@
 /** The library's LabServer, as its user has it: everything that touches the mount here is a synchronous call. */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { LabServer } from '../../src/index.js';
@@ -37,6 +38,39 @@ describe('LabServer', { ...asRoot, timeout: 60_000 }, () => {
   it('says why it cannot start, and leaves nothing then either', async () => {
     assert.deepEqual(await leftBy(() =>
       assert.rejects(start({ args: ['--mdev', 'mtty-9'] }), /^Error: mdevsim mount ended with 1: .*no type mtty-9/)), []);
+  });
+
+  it('is not led astray by what a driver prints, nor by long lines', async () => {
+    const driver = join(tmpdir(), `mdevsim-test-${process.pid}.mjs`);
+    writeFileSync(driver, `import { defineDriver } from 'mdevsim'; console.log('loaded'); export default defineDriver({
+      name: 'loud', types: [{ name: 'loud-1' }], create: () => ({ attributes: { value: { show() { console.log('shown'); return 1; } } } }) });`);
+    try {
+      const many = Array.from({ length: 400 }, () => ['--mdev', 'mtty-1']).flat();
+      const lab = await start({ args: ['--driver', driver, '--driver', 'mtty=20', '--mdev', `loud-1,uuid=${UUID}`, ...many] });
+      try {
+        assert.equal(lab.devices.length, 401);
+        assert.equal(readFileSync(`${lab.devices[0]?.path}/value`, 'utf8'), '1\n');
+      } finally {
+        await lab.end();
+      }
+    } finally {
+      rmSync(driver);
+    }
+  });
+
+  it('end() ends its own lab only, however often', async () => {
+    const first = await start();
+    await first.end();
+    mkdirSync(first.dir);
+    const second = await start({ dir: first.dir });
+    try {
+      await first.end();
+      assert.ok(existsSync(join(second.dir, 'sys')));
+      await assert.rejects(start({ dir: first.dir }), /a lab is already mounted/);
+      assert.ok(existsSync(join(second.dir, 'sys')));
+    } finally {
+      await second.end();
+    }
   });
 
   it('end() clears up after a server that was killed', async () => {

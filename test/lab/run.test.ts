@@ -2,19 +2,21 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { defineDriver, Lab, MountError } from '../../src/index.js';
+import type { LabOptions } from '../../src/index.js';
+import { eventually } from '../cli/mdevsim.js';
 import { leftBy } from './tmpdir.js';
 
 const UUID = '83b8f4f2-509f-382f-3c1e-e6bfe0fa1001';
 const skip = process.getuid?.() !== 0 ? 'needs root' : !existsSync('/dev/fuse') ? 'needs /dev/fuse' : false;
 const DEVICE = `/sys/bus/mdev/devices/${UUID}`;
 
-describe('Lab.temporary()', { skip }, () => {
+describe('Lab.temporary()', { skip, timeout: 60_000 }, () => {
   it('has a directory of its own, which goes with it', async () => {
     const lab = await Lab.temporary();
     assert.deepEqual((await readdir(lab.dir)).sort(), ['.slots', 'dev', 'sys']);
@@ -50,9 +52,9 @@ describe('Lab.temporary()', { skip }, () => {
   });
 });
 
-describe('Lab.mount()', { skip }, () => {
-  const refuses = (dir: string, why: string): Promise<void> => assert.rejects(Lab.mount(dir), (error) =>
-    error instanceof MountError && error.message === `cannot mount at ${dir}: ${why}`);
+describe('Lab.mount()', { skip, timeout: 60_000 }, () => {
+  const refuses = (dir: string, why: string, options: LabOptions = {}, named = dir): Promise<void> =>
+    assert.rejects(Lab.mount(dir, options), (error) => error instanceof MountError && error.message === `cannot mount at ${named}: ${why}`);
 
   it('covers no files', async () => {
     const dir = mkdtempSync(join(tmpdir(), 'mdevsim-test-'));
@@ -64,10 +66,15 @@ describe('Lab.mount()', { skip }, () => {
   it('does not wait for a lab of the same process where it shall be inside', async () => {
     await using lab = await Lab.temporary();
     await refuses(join(lab.dir, 'sys'), `it is inside the lab at ${lab.dir}`);
+    await refuses(join(lab.dir, 'sys/new'), `it is inside the lab at ${lab.dir}`, { create: true });
+    const dir = mkdtempSync(join(tmpdir(), 'mdevsim-test-'));
+    symlinkSync(lab.dir, join(dir, 'link'));
+    await refuses(join(dir, 'link/sys'), `it is inside the lab at ${lab.dir}`, {}, join(lab.dir, 'sys'));
+    rmSync(dir, { recursive: true });
   });
 });
 
-describe('lab.run()', { skip }, () => {
+describe('lab.run()', { skip, timeout: 60_000 }, () => {
   it('gives the status, the signal and the output of a program that sees the lab as its machine', async () => {
     await using lab = await Lab.temporary();
     lab.createDevice({ type: 'mtty-1', uuid: UUID });
@@ -88,9 +95,14 @@ describe('lab.run()', { skip }, () => {
   it('rejects when it is aborted, and ends the program', async () => {
     await using lab = await Lab.temporary();
     const abort = new AbortController();
-    const running = lab.run(['sleep', '100'], { signal: abort.signal });
-    setTimeout(() => abort.abort(), 500);
+    const dir = mkdtempSync(join(tmpdir(), 'mdevsim-test-'));
+    const running = lab.run(['sh', '-c', 'echo $$ > "$0"; exec sleep 100', join(dir, 'pid')], { signal: abort.signal });
+    const pid = (): string => (existsSync(join(dir, 'pid')) ? readFileSync(join(dir, 'pid'), 'utf8').trim() : '');
+    await eventually('the program to run', () => pid() !== '');
+    abort.abort();
     await assert.rejects(running, { name: 'AbortError' });
+    await eventually('the program to end', () => !existsSync(`/proc/${pid()}`));
+    rmSync(dir, { recursive: true });
   });
 
   it('is answered as the command line answers, where there is no such program', async () => {
@@ -102,7 +114,7 @@ describe('lab.run()', { skip }, () => {
   });
 });
 
-describe('lab.spawn()', { skip }, () => {
+describe('lab.spawn()', { skip, timeout: 60_000 }, () => {
   it('gives the child process, with the lab as its machine', async () => {
     await using lab = await Lab.temporary();
     const device = lab.createDevice({ type: 'mtty-1', uuid: UUID });
@@ -116,17 +128,27 @@ describe('lab.spawn()', { skip }, () => {
   });
 });
 
-const never = new Promise<never>(() => undefined);
-const STUCK = defineDriver({
-  name: 'stuck', types: [{ name: 'stuck-1' }], create: () => ({ attributes: { value: { show: () => never, store: () => never } } }),
-});
+/** Tells `called`, and never answers. */
+function stuck(called: () => void): ReturnType<typeof defineDriver> {
+  const wait = (): Promise<never> => {
+    called();
+    return new Promise(() => undefined);
+  };
+  return defineDriver({
+    name: 'stuck', types: [{ name: 'stuck-1' }], create: () => ({ attributes: { value: { show: wait, store: wait } } }),
+  });
+}
 
-describe('an attribute of a driver that never answers', { skip }, () => {
+describe('an attribute of a driver that never answers', { skip, timeout: 60_000 }, () => {
   for (const command of ['cat "$0"', 'echo 1 > "$0"']) {
     it(`is left by a signal: ${command}`, async () => {
-      await using lab = await Lab.temporary({ drivers: [{ name: 'stuck', factory: STUCK }], devices: [{ type: 'stuck-1', uuid: UUID }] });
-      const { status } = await lab.run(['timeout', '-s', 'INT', '0.5', 'bash', '-c', command, `${DEVICE}/value`]);
-      assert.equal(status, 124);
+      let resolve = (): void => undefined;
+      const called = new Promise<void>((done) => { resolve = done; });
+      await using lab = await Lab.temporary({ drivers: [{ name: 'stuck', factory: stuck(() => resolve()) }], devices: [{ type: 'stuck-1', uuid: UUID }] });
+      const program = lab.spawn(['bash', '-c', command, `${DEVICE}/value`], { stdio: 'ignore' });
+      await called;
+      program.kill('SIGTERM');
+      assert.deepEqual(await once(program, 'close'), [null, 'SIGTERM']);
       await lab.device(UUID)?.remove();
     });
   }

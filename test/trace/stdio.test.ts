@@ -1,35 +1,54 @@
 /** What a program that writes through src/trace/stdio.ts leaves of the files that it shares with others, and when it fails. */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { describe, it } from 'node:test';
-import { fileURLToPath } from 'node:url';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, describe, it } from 'node:test';
+import ts from 'typescript';
 
-const MODULE = fileURLToPath(new URL('../../src/trace/stdio.ts', import.meta.url));
+// As JavaScript, for tsx touches the streams of the programs that it loads.
+const scratch = mkdtempSync(join(tmpdir(), 'mdevsim-test-'));
+after(() => rmSync(scratch, { recursive: true }));
+const MODULE = join(scratch, 'stdio.mjs');
+const source = readFileSync(new URL('../../src/trace/stdio.ts', import.meta.url), 'utf8');
+writeFileSync(MODULE, ts.transpile(source, { module: ts.ModuleKind.ESNext, target: ts.ScriptTarget.ES2022 }));
 
 /** A program with these functions, as "$@" of a shell script. */
 function play(script: string, program: string): { readonly status: number | null; readonly stdout: string; readonly stderr: string } {
-  const source = `import { logStderr, writeStderr, writeStdout } from '${MODULE}'; ${program}`;
-  const command = [process.execPath, '--import', 'tsx', '--input-type=module', '-e', source];
+  const text = `
+    import { readFileSync, writeFileSync, writeSync } from 'node:fs';
+    import { announceStdout, logStderr, writeStderr, writeStdout } from '${MODULE}';
+    ${program}
+  `;
+  const command = [process.execPath, '--input-type=module', '-e', text];
   return spawnSync('bash', ['-c', `set -o pipefail; ${script}`, 'bash', ...command], { encoding: 'utf8', timeout: 30_000 });
 }
 
-/** Status flags of a descriptor. */
-const FLAGS = (fd: number): string => `sed -n 's/^flags:[[:space:]]*//p' /proc/self/fdinfo/${fd}`;
+/** What the program has made of its stdout and stderr, written to its descriptor 3. */
+const FLAGS = `
+  for (const fd of [1, 2]) writeSync(3, /flags:\\s*(\\d+)/.exec(readFileSync('/proc/self/fdinfo/' + fd, 'utf8'))[1] + '\\n');`;
 const isBlocking = (flags: string): boolean => (Number.parseInt(flags, 8) & 0o4000) === 0;
 
-describe('stdio', () => {
-  it('stays blocking for the others after answers and messages', () => {
-    const { stdout } = play(`{ "$@" && ${FLAGS(1)} >&3; ${FLAGS(2)} >&3; } 3>&1 2>&1 >/dev/null | cat`,
-      `writeStdout('answer\\n'); writeStderr('message\\n');`);
-    const [message, ...flags] = stdout.trim().split('\n');
-    assert.equal(message, 'message');
-    assert.deepEqual(flags.map(isBlocking), [true, true], stdout);
-  });
+describe('stdio', { timeout: 60_000 }, () => {
+  for (const [what, program] of [
+    ['answers and messages', "writeStdout('a'); writeStderr('b');"], ["a server's words", "announceStdout('a'); logStderr('b');"],
+  ] as const) {
+    it(`stays blocking for the others after ${what}`, () => {
+      const { stdout, stderr } = play('{ "$@" 2> >(cat >&4) | cat >&4; } 3>&1 4>&2', `${program}${FLAGS}`);
+      assert.deepEqual([...stderr].sort(), ['a', 'b']);
+      assert.deepEqual(stdout.trim().split('\n').map(isBlocking), [true, true], stdout);
+    });
+  }
 
   it('takes all of a long answer to a slow reader, also where another program made the file non-blocking', () => {
-    const { status, stdout } = play('"$@" | { sleep 0.3; wc -c; }',
-      // Touching it is enough.
-      `process.stdout.on('error', () => 0); writeStdout('x'.repeat(1_000_000));`);
+    const reader = 'until [ -e "$dir/began" ]; do sleep 0.05; done; sleep 0.3; wc -c; rm -r "$dir"';
+    // Touching process.stdout is enough.
+    const { status, stdout } = play(`export dir=$(mktemp -d); "$@" | { ${reader}; }`, `
+      process.stdout.on('error', () => 0);
+      writeFileSync(process.env.dir + '/began', '');
+      writeStdout('x'.repeat(1_000_000));
+    `);
     assert.deepEqual([status, stdout.trim()], [0, '1000000']);
   });
 
@@ -46,7 +65,6 @@ describe('stdio', () => {
   it('keeps a log until somebody reads it, and does not wait', () => {
     const reader = 'until [ -e "$dir/logged" ]; do sleep 0.05; done; wc -c; rm -r "$dir"';
     const { status, stdout } = play(`export dir=$(mktemp -d); "$@" 2>&1 | { ${reader}; }`, `
-      import { writeFileSync } from 'node:fs';
       for (let i = 0; i < 1000; i++) logStderr('x'.repeat(999) + '\\n');
       writeFileSync(process.env.dir + '/logged', '');
     `);

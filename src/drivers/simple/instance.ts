@@ -9,19 +9,22 @@ import type { SimpleAttribute, SimpleDevice, SimpleOptions } from './define.js';
 import { SimpleVfioDevice } from './device.js';
 import { guarded, unrefused } from './guard.js';
 
-/** A driver's promise, which a signal to the caller ends: a driver that forgot it must not leave a shell that nothing ends. */
-function killable<T>(request: AttributeRequest, result: Awaitable<T>): Awaitable<T> {
+/**
+ * A driver's promise; any signal to the caller ends the wait with EINTR, for a driver that never settles it must not leave a shell that
+ * nothing ends. FUSE does not say whether the signal was a fatal one. What the driver does goes on.
+ */
+function untilSignal<T>(request: AttributeRequest, result: Awaitable<T>): Awaitable<T> {
   return result instanceof Promise ? interruptible(result, request.signal) : result;
 }
 
 function toAttribute(driver: string, name: string, attribute: SimpleAttribute): Attribute<undefined> {
   const show = (_owner: undefined, request: AttributeRequest): Awaitable<string> =>
-    killable(request, guarded(driver, `show of ${name}`, () => {
+    untilSignal(request, guarded(driver, `show of ${name}`, () => {
       const content = attribute.show?.() ?? '';
       return content instanceof Promise ? content.then((text) => `${text}\n`) : `${content}\n`;
     }));
   const store = (_owner: undefined, data: Uint8Array, request: AttributeRequest): Awaitable<void> =>
-    killable(request, guarded(driver, `store of ${name}`, () =>
+    untilSignal(request, guarded(driver, `store of ${name}`, () =>
       attribute.store?.(Buffer.from(data).toString('utf8').replace(/\n$/, ''))));
   const [readable, writable] = ['show' in attribute, 'store' in attribute];
   return {
