@@ -104,7 +104,7 @@ export class LabServer {
 /** Ends the server, and does what one that was killed has left undone. Any other has, or has not begun: there may be another's lab. */
 async function ended(program: Program, dir: string): Promise<void> {
   program.process.kill('SIGTERM');
-  if (await program.end() !== null) return;
+  if (await program.end() !== null || program.process.pid === undefined) return;
   await umountLab(dir).catch(() => undefined);
   removeEmpty(dir);
 }
