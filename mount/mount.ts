@@ -2,12 +2,13 @@
  * mountTree(): a tree of nodes becomes a mounted file system. As root (or root of a user namespace) by mount(2), otherwise
  * through fusermount3.
  */
-import { lstatSync, readdirSync, rmdirSync } from 'node:fs';
+import { lstatSync, readdirSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { cpus } from 'node:os';
 import { Errno, isErrno } from '../src/abi/errno.js';
 import { S_IFDIR } from '../src/kernfs/node.js';
 import type { Tree } from '../src/kernfs/tree.js';
+import { removeEmptyDirectory } from '../src/sys/directory.js';
 import { Fd } from '../src/sys/fd.js';
 import { openFd } from '../src/sys/io.js';
 import { MS_NODEV, MS_NOSUID, mount, umount, umountAsync } from '../src/sys/mount.js';
@@ -74,7 +75,7 @@ export async function mountTree(tree: Tree, dir: string, options: MountOptions =
     throw new MountError(`mounting ${path} failed: ${await session.whenEnded}`);
   }
   const left = (): void => {
-    if (options.removeDirectory === true) removeEmpty(path);
+    if (options.removeDirectory === true) removeEmptyDirectory(path);
   };
   const ended = endAtExit(session, path, left);
   let unmounting: Promise<void> | undefined;
@@ -127,10 +128,6 @@ async function freeDirectory(dir: string, create: boolean): Promise<string> {
 function needOutside(dir: string): void {
   const outer = labAround(dir);
   if (outer !== undefined) throw new MountError(`cannot mount at ${dir}: it is inside the lab at ${outer.dir}`);
-}
-
-function removeEmpty(dir: string): void {
-  try { rmdirSync(dir); } catch { /* Something is in it by now, or it is gone. */ }
 }
 
 const FUSE_HINTS: Readonly<Record<string, string>> = {

@@ -41,6 +41,11 @@ export class Errno extends Error {
   }
 }
 
+/** The error to throw on: an Errno that says nothing but its name gets that detail. */
+export function withDetail(error: unknown, detail: string): unknown {
+  return isErrno(error) && error.detail === undefined ? new Errno(error.code, detail) : error;
+}
+
 /** The name of a positive errno, or undefined. */
 export function errnoName(errno: number): ErrnoName | undefined {
   return NAMES.get(errno);

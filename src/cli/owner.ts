@@ -1,5 +1,4 @@
-/** `--for PID`: a server that ends when that process ends, and leaves no directory behind. */
-import { rmdirSync } from 'node:fs';
+/** `--for PID`: a server that ends when that process ends. */
 import { isErrno } from '../abi/errno.js';
 import { openPidfd } from '../sys/process.js';
 import { watchReadable } from '../sys/watch.js';
@@ -28,8 +27,4 @@ export function whenGone(pid: number, callback: () => void): void {
   } catch {
     callback();
   }
-}
-
-export function removeEmptyDirectory(dir: string): void {
-  try { rmdirSync(dir); } catch { /* Not ours to insist. */ }
 }

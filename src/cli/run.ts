@@ -1,8 +1,9 @@
 /** `mdevsim run`: this process becomes the command, in a mount namespace where the lab is part of /sys and /dev. */
-import { mkdtempSync, rmdirSync } from 'node:fs';
+import { mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { resetSignals } from '../sys/become.js';
+import { removeEmptyDirectory } from '../sys/directory.js';
 import { attempt } from './errors.js';
 import { labFile } from './lab-file.js';
 import { LAB_VARIABLE, labElsewhere, needLab } from './labs.js';
@@ -53,7 +54,7 @@ async function newLab(request: RunRequest): Promise<string> {
     await startServer(dir, request);
     return dir;
   } catch (error) {
-    try { rmdirSync(dir); } catch { /* Its server is at it. */ }
+    removeEmptyDirectory(dir);
     throw error;
   }
 }

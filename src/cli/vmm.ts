@@ -3,10 +3,11 @@ import { rmSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { startVmm } from '../client/main.js';
 import type { RunningVmm, VmmOptions } from '../client/main.js';
+import { removeEmptyDirectory } from '../sys/directory.js';
 import { announceStdout, logStderr } from '../trace/stdio.js';
 import { CliError, describe, EXIT_FAILURE, usage } from './errors.js';
 import { LAB_VARIABLE } from './labs.js';
-import { needOwner, removeEmptyDirectory, whenGone } from './owner.js';
+import { needOwner, whenGone } from './owner.js';
 import type { VmmRequest } from './vmm-options.js';
 
 /** With --lab: this process becomes `mdevsim vmm` without it, as `mdevsim run` would start it. */

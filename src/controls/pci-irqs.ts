@@ -10,8 +10,9 @@ import type { LabControls } from './controls.js';
 
 const MIGRATION_BLOCK_IRQ_INDEX = VFIO_PCI_NUM_IRQS;
 /** What GET_INFO says. */
-export const LAB_PCI_NUM_IRQS = VFIO_PCI_NUM_IRQS + 1;
+export const LAB_PCI_NUM_IRQS = MIGRATION_BLOCK_IRQ_INDEX + 1;
 
+/** Undefined also for other standard indexes: the kernel's drivers count them, but know nothing of them. */
 export const labPciIrq = (index: number): VfioIrq | undefined => index === MIGRATION_BLOCK_IRQ_INDEX ? BLOCKER_IRQ : PCI_IRQS.get(index);
 
 /** VFIO_DEVICE_SET_IRQS. `change` has passed copyIrqSet(). Throws EINVAL or ENOTTY for what the device can't do, EBADF. */

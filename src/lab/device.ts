@@ -1,5 +1,5 @@
 /** LabDevice: one mdev of a lab, as the library's user holds it. Valid until the device is removed; then methods throw ENODEV. */
-import { Errno, isErrno } from '../abi/errno.js';
+import { Errno, withDetail } from '../abi/errno.js';
 import type { MigrationBlocker } from '../blocker/blocker.js';
 import type { BlockerPolicyName } from '../blocker/policy.js';
 import { LabControls } from '../controls/controls.js';
@@ -89,7 +89,7 @@ export class LabDevice {
     try {
       this.#blocker().set(blocked);
     } catch (error) {
-      throw isErrno(error, 'EBUSY') ? new Errno('EBUSY', `${this.uuid}: a migration runs`) : error;
+      throw withDetail(error, `${this.uuid}: a migration runs`);
     }
   }
   setPolicy(policy: BlockerPolicyName): void {

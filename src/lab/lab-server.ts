@@ -7,11 +7,12 @@
  *   await lab.end();
  */
 import type { ChildProcess } from 'node:child_process';
-import { mkdtempSync, rmdirSync } from 'node:fs';
+import { mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import * as v from 'valibot';
 import { umountLab } from '../../mount/mount.js';
+import { removeEmptyDirectory } from '../sys/directory.js';
 import { Program } from './program.js';
 import { runIn, spawnIn } from './run.js';
 import type { RunOptions, RunResult, SpawnOptions } from './run.js';
@@ -65,7 +66,7 @@ export class LabServer {
       return new LabServer(program, v.parse(READY, JSON.parse(await program.ready(READY_LINE))));
     } catch (error) {
       await ended(program, dir);
-      if (options.dir === undefined) removeEmpty(dir);
+      if (options.dir === undefined) removeEmptyDirectory(dir);
       throw error;
     }
   }
@@ -106,9 +107,5 @@ async function ended(program: Program, dir: string): Promise<void> {
   program.process.kill('SIGTERM');
   if (await program.end() !== null || program.process.pid === undefined) return;
   await umountLab(dir).catch(() => undefined);
-  removeEmpty(dir);
-}
-
-function removeEmpty(dir: string): void {
-  try { rmdirSync(dir); } catch { /* It is gone, or not empty. */ }
+  removeEmptyDirectory(dir);
 }

@@ -9,7 +9,7 @@
  * The lab is served by this process's event loop: never touch the mount with synchronous calls (fs.readFileSync) from the
  * same process, they would wait for themselves. Use the device's own methods, fs.promises, or another process.
  */
-import { mkdtempSync, rmdirSync } from 'node:fs';
+import { mkdtempSync } from 'node:fs';
 import type { ChildProcess } from 'node:child_process';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -19,6 +19,7 @@ import { Errno } from '../abi/errno.js';
 import { accident } from '../drivers/simple/guard.js';
 import type { MdevCore } from '../mdev/core.js';
 import type { MdevDevice } from '../mdev/device.js';
+import { removeEmptyDirectory } from '../sys/directory.js';
 import { readAttribute, writeAttribute } from './attributes.js';
 import { buildMachine, loadDrivers } from './build.js';
 import type { LabConfiguration } from './build.js';
@@ -89,7 +90,7 @@ export class Lab {
     try {
       return await Lab.mount(dir, { ...options, removeDirectory: true });
     } catch (error) {
-      try { rmdirSync(dir); } catch { /* The error is the other one. */ }
+      removeEmptyDirectory(dir);
       throw error;
     }
   }

@@ -1,6 +1,6 @@
 /** Devices of a machine that is not mounted yet, made as asked for. What is refused is reported, and the rest goes on. */
 import { randomUUID } from 'node:crypto';
-import { Errno, isErrno } from '../abi/errno.js';
+import { Errno, withDetail } from '../abi/errno.js';
 import type { MdevCore } from '../mdev/core.js';
 import type { MdevDevice } from '../mdev/device.js';
 import type { MdevType } from '../mdev/type.js';
@@ -55,7 +55,7 @@ function create(core: MdevCore, type: MdevType, uuid: string): MdevDevice {
   try {
     return core.create(type, uuid);
   } catch (error) {
-    throw isErrno(error) && error.detail === undefined ? new Errno(error.code, `${type.name} on ${type.parent.name}`) : error;
+    throw withDetail(error, `${type.name} on ${type.parent.name}`);
   }
 }
 

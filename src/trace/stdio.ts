@@ -27,10 +27,7 @@ export function writeStderr(text: string): void {
 }
 
 /** A server's word that it is ready. Throws Node's error where that is a file or a device that takes nothing. */
-export function announceStdout(text: string): void {
-  announce(text);
-}
-const announce = serverOutput(STDOUT, () => process.stdout);
+export const announceStdout = serverOutput(STDOUT, () => process.stdout);
 
 /** A line of a server's log. Never throws: there is nobody left to tell. */
 export function logStderr(text: string): void {
