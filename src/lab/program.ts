@@ -1,6 +1,8 @@
 /** One mdevsim command as a child process that prints a line when it can be used: for the library's Vmm and LabServer. */
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
+import type { Readable } from 'node:stream';
+import { lineOf } from './line-of.js';
 import { ownCommand } from './own-command.js';
 
 /** Characters of its output that are kept. */
@@ -11,6 +13,7 @@ const END = 10_000;
 
 export class Program {
   readonly process: ChildProcess;
+  readonly #stdout: Readable;
   /** Exit status; null where a signal ended it. */
   readonly ended: Promise<number | null>;
   readonly #name: string;
@@ -20,10 +23,11 @@ export class Program {
   constructor(args: readonly string[], command: readonly string[] = ownCommand()) {
     const [file = '', ...rest] = [...command, ...args, '--for', String(process.pid)];
     this.#name = `mdevsim ${args[0] ?? ''}`;
-    this.process = spawn(file, rest, { stdio: ['ignore', 'pipe', 'pipe'] });
+    const child = spawn(file, rest, { stdio: ['ignore', 'pipe', 'pipe'] });
+    this.process = child;
+    this.#stdout = child.stdout;
     const keep = (text: string): void => { this.#output = (this.#output + text).slice(-OUTPUT); };
-    this.process.stdout?.setEncoding('utf8').on('data', keep);
-    this.process.stderr?.setEncoding('utf8').on('data', keep);
+    for (const stream of [child.stdout, child.stderr]) stream.setEncoding('utf8').on('data', keep);
     this.ended = new Promise((resolve) => {
       this.process.once('error', (error) => {
         this.#output += String(error);
@@ -42,20 +46,14 @@ export class Program {
    * The line on standard output by which it says that it can be used: the first that matches, for a user's driver may print others.
    * Rejects with what it said when it could not start.
    */
-  async ready(pattern: RegExp): Promise<string> {
+  ready(pattern: RegExp): Promise<string> {
     return new Promise<string>((resolve, reject) => {
       const late = setTimeout(() => reject(new Error(`${this.#name} was not ready after ${START} ms:\n${this.#output}`)), START);
-      let rest = '';
-      const look = (text: string): void => {
-        const lines = (rest + text).split('\n');
-        rest = lines.pop() ?? '';
-        const found = lines.find((line) => pattern.test(line));
-        if (found === undefined) return;
+      void lineOf(this.#stdout, pattern).then((line) => {
+        if (line === undefined) return;
         clearTimeout(late);
-        this.process.stdout?.off('data', look);
-        resolve(found);
-      };
-      this.process.stdout?.on('data', look);
+        resolve(line);
+      });
       void this.ended.then((status) => {
         clearTimeout(late);
         reject(new Error(`${this.#name} ended with ${status}: ${this.#output}`));

@@ -80,6 +80,10 @@ export class Server {
   }
 }
 
+/** A driver that prints when it is loaded and when its attribute `value` is read. */
+export const LOUD_DRIVER = `import { defineDriver } from 'mdevsim'; console.log('loaded'); export default defineDriver({
+  name: 'loud', types: [{ name: 'loud-1' }], create: () => ({ attributes: { value: { show() { console.log('shown'); return 1; } } } }) });`;
+
 /** Waits for something that no event tells, 10 s at most. */
 export async function eventually(what: string, check: () => boolean): Promise<void> {
   const end = Date.now() + 10_000;

@@ -4,7 +4,7 @@ import { closeSync, existsSync, mkdtempSync, openSync, readdirSync, rmSync, writ
 import { constants, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
-import { asRoot, eventually, isMounted, MDEVSIM, mdevsim, Server, shell } from './mdevsim.js';
+import { asRoot, eventually, isMounted, LOUD_DRIVER, MDEVSIM, mdevsim, Server, shell } from './mdevsim.js';
 
 const UUID = '83b8f4f2-509f-382f-3c1e-e6bfe0fa1001';
 const run = (script: string, ...options: string[]): ReturnType<typeof mdevsim> =>
@@ -85,8 +85,7 @@ describe('mdevsim run', asRoot, () => {
 
   it('has a lab that goes on when its driver prints', () => {
     const dir = mkdtempSync(join(tmpdir(), 'mdevsim-run-'));
-    writeFileSync(join(dir, 'loud.mjs'), `import { defineDriver } from 'mdevsim'; export default defineDriver({
-      name: 'loud', types: [{ name: 'loud-1' }], create: () => ({ attributes: { value: { show() { console.log('shown'); return 1; } } } }) });`);
+    writeFileSync(join(dir, 'loud.mjs'), LOUD_DRIVER);
     const script = 'cd /sys/bus/mdev/devices/*/; for n in 1 2 3; do cat value; sleep 0.1; done';
     const { stdout, stderr } = mdevsim(['run', '--driver', join(dir, 'loud.mjs'), '--mdev', 'loud-1', '--', 'sh', '-c', script]);
     assert.deepEqual([stdout, stderr], ['1\n1\n1\n', '']);

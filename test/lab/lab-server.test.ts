@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { LabServer } from '../../src/index.js';
 import type { LabServerOptions } from '../../src/index.js';
-import { asRoot, eventually, MDEVSIM } from '../cli/mdevsim.js';
+import { asRoot, eventually, LOUD_DRIVER, MDEVSIM } from '../cli/mdevsim.js';
 import { Child, ROOT } from '../e2e/child.js';
 import { leftBy } from './tmpdir.js';
 
@@ -42,8 +42,7 @@ describe('LabServer', { ...asRoot, timeout: 60_000 }, () => {
 
   it('is not led astray by what a driver prints, nor by long lines', async () => {
     const driver = join(tmpdir(), `mdevsim-test-${process.pid}.mjs`);
-    writeFileSync(driver, `import { defineDriver } from 'mdevsim'; console.log('loaded'); export default defineDriver({
-      name: 'loud', types: [{ name: 'loud-1' }], create: () => ({ attributes: { value: { show() { console.log('shown'); return 1; } } } }) });`);
+    writeFileSync(driver, LOUD_DRIVER);
     try {
       const many = Array.from({ length: 400 }, () => ['--mdev', 'mtty-1']).flat();
       const lab = await start({ args: ['--driver', driver, '--driver', 'mtty=20', '--mdev', `loud-1,uuid=${UUID}`, ...many] });

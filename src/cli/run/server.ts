@@ -3,6 +3,7 @@
  * start) and in a session of its own (a ^C is for the command), and it ends when the command's process ends.
  */
 import { spawn } from 'node:child_process';
+import { lineOf } from '../../lab/line-of.js';
 import { CliError, EXIT_FAILURE } from '../errors.js';
 import type { LabRequest } from '../options.js';
 import { labArguments } from '../options.js';
@@ -16,22 +17,19 @@ export async function startServer(dir: string, request: LabRequest): Promise<voi
   const command = [...program, 'mount', dir, '--for', String(process.pid), ...labArguments(request)];
   // The shell leaves at once, so that the server belongs to init.
   const shell = spawn('/bin/sh', ['-c', '"$@" &', 'sh', ...command], { detached: true, stdio: ['ignore', 'pipe', 'inherit'] });
-  const ready = await new Promise<boolean>((resolve, reject) => {
-    let text = '';
+  shell.stdout.setEncoding('utf8');
+  const ready = await new Promise<string | undefined>((resolve, reject) => {
     const timer = setTimeout(() => reject(new CliError(`the lab was not ready after ${PATIENCE} s`)), PATIENCE * 1000);
     shell.once('error', reject);
-    shell.stdout.setEncoding('utf8').on('data', (piece: string) => {
-      text += piece;
-      if (text.includes('\n')) finish(text.startsWith('ready '));
-    }).once('close', () => finish(false));
-    function finish(result: boolean): void {
+    // A user's driver may print other lines.
+    void lineOf(shell.stdout, /^ready /).then((line) => {
       clearTimeout(timer);
       shell.stdout.destroy();
-      resolve(result);
-    }
+      resolve(line);
+    });
   });
   // The server has said why, on the same stderr.
-  if (!ready) throw new SilentError();
+  if (ready === undefined) throw new SilentError();
 }
 
 /** A failure that has been reported already. */
