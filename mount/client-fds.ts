@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { readdirSync } from 'node:fs';
 import { io } from '../src/abi/ioctl.js';
 import { ioctlFdAsync } from '../src/sys/io.js';
-import { readFdInfo, readFdInfoAsync, takeProcessFd } from '../src/sys/process.js';
+import { readFdInfo, readFdInfoAsync, takeProcessFdAsync } from '../src/sys/process.js';
 import type { FdInfo } from '../src/sys/process.js';
 import type { ClientView } from './encode.js';
 import type { Handle } from './handles.js';
@@ -62,7 +62,7 @@ export class ClientFds {
    * ioctl that comes back to answerProbe(), and closes the copy there too.
    */
   async identify(pid: number, fd: number): Promise<Handle | undefined> {
-    const copy = takeProcessFd(pid, fd);
+    const copy = await takeProcessFdAsync(pid, fd);
     const nonce = randomBytes(8).readBigUInt64LE();
     let found: Handle | undefined;
     this.#probes.set(nonce, (handle) => { found = handle; });

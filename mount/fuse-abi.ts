@@ -29,6 +29,8 @@ export const FUSE_NO_EXPORT_SUPPORT = 1 << 6;
 
 /* OPEN flags. */
 export const FOPEN_DIRECT_IO = 1 << 0;
+export const FOPEN_NONSEEKABLE = 1 << 2;
+export const FOPEN_STREAM = 1 << 4;
 export const FOPEN_NOFLUSH = 1 << 5;
 export const FOPEN_PARALLEL_DIRECT_WRITES = 1 << 6;
 

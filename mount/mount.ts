@@ -65,7 +65,7 @@ export async function mountTree(tree: Tree, dir: string, options: MountOptions =
   const uid = process.getuid?.() ?? 0;
   const fd = attach(path, options.allowOther ?? uid === 0);
   const channel = new FuseChannel(fd);
-  const session = new Session(tree, channel, { owner: { uid, gid: uid === 0 ? 0 : process.getgid?.() ?? 0 }, ...options });
+  const session = new Session(tree, channel, { dir: path, owner: { uid, gid: uid === 0 ? 0 : process.getgid?.() ?? 0 }, ...options });
   const window = options.pollWindow;
   const poll = new AdaptivePoll({ cpus: cpus().length, ...(window === undefined ? {} : { window }) });
   serve(session, channel, poll);

@@ -1,7 +1,7 @@
 /** Open files: OPEN, READ, WRITE, IOCTL, POLL, FLUSH, RELEASE and what surrounds them. */
 import { ERRNO, Errno } from '../src/abi/errno.js';
 import { FileNode } from '../src/kernfs/file-node.js';
-import type { Awaitable, OpenFile } from '../src/kernfs/file.js';
+import type { Awaitable, FileRequest, OpenFile } from '../src/kernfs/file.js';
 import type { Node } from '../src/kernfs/node.js';
 import { tracing } from '../src/trace/trace.js';
 import {
@@ -60,8 +60,8 @@ function finishOpen(session: Session, request: Request, node: Node, file: OpenFi
     throw session.ended ? new Errno('ENODEV', 'unmounted') : new Errno('EINVAL', 'O_DIRECT');
   }
   const handle = session.handles.openFile(node, file, request.flags);
-  const flush = file instanceof SlotFile ? 0 : FOPEN_NOFLUSH;
-  session.replies.opened(request, handle.fh, FOPEN_DIRECT_IO | FOPEN_PARALLEL_DIRECT_WRITES | flush);
+  const own = file instanceof SlotFile ? file.node.openFlags : FOPEN_NOFLUSH;
+  session.replies.opened(request, handle.fh, FOPEN_DIRECT_IO | FOPEN_PARALLEL_DIRECT_WRITES | own);
 }
 
 export function read(session: Session, request: Request): void | Promise<void> {
@@ -108,14 +108,10 @@ export function ioctl(session: Session, request: Request): void | Promise<void> 
   const command = message.u32(IOCTL.cmd);
   const argument = message.big(IOCTL.arg);
   if (session.clientFds.answerProbe(handle, command, argument)) return ioctlDone(session, request, 0);
-  const file = target(handle);
-  if (file.ioctl === undefined) throw new Errno('ENOTTY');
   request.flags = handle.flags;
   let result: Awaitable<number>;
   try {
-    result = tracing('vfio')
-      ? traceIoctl(request, file, command, argument, () => file.ioctl?.(request, command, argument) ?? 0)
-      : file.ioctl(request, command, argument);
+    result = runIoctl(request, handle, command, argument);
   } catch (error) {
     return ioctlFailed(session, request, error);
   }
@@ -123,6 +119,14 @@ export function ioctl(session: Session, request: Request): void | Promise<void> 
     return result.then((value) => ioctlDone(session, request, value), (error: unknown) => ioctlFailed(session, request, error));
   }
   ioctlDone(session, request, result);
+}
+
+/** The ioctl's result, 0 or more. Throws or rejects with Errno. */
+export function runIoctl(request: FileRequest, handle: Handle, command: number, argument: bigint): Awaitable<number> {
+  const file = target(handle);
+  if (file.ioctl === undefined) throw new Errno('ENOTTY');
+  if (!tracing('vfio')) return file.ioctl(request, command, argument);
+  return traceIoctl(request, file, command, argument, () => file.ioctl?.(request, command, argument) ?? 0);
 }
 
 function ioctlDone(session: Session, request: Request, result: number): void {

@@ -18,6 +18,7 @@ import { ClientFds } from './client-fds.js';
 import { ClientView, LONG } from './encode.js';
 import type { Owner } from './encode.js';
 import { Handles } from './handles.js';
+import type { Handle } from './handles.js';
 import { Inodes } from './inodes.js';
 import { Mappings } from './mappings.js';
 import { HEADER, Message } from './message.js';
@@ -27,6 +28,7 @@ import { Xattrs } from './ops-xattr.js';
 import { Replies } from './reply.js';
 import { Request } from './request.js';
 import { SlotFile, SlotNode, Slots } from './slots.js';
+import { Supervisor } from './supervisor.js';
 
 export interface SessionOptions {
   /**
@@ -36,6 +38,8 @@ export interface SessionOptions {
   readonly xattrs: boolean;
   /** Who owns what belongs to root. Default: root. */
   readonly owner: Owner;
+  /** Where this thread's process sees the mount. Without it, nobody can be supervised. */
+  readonly dir?: string;
 }
 
 export class Session implements Clients {
@@ -49,6 +53,7 @@ export class Session implements Clients {
   readonly xattrs = new Xattrs();
   readonly clientFds: ClientFds;
   readonly slots: Slots;
+  readonly supervisor: Supervisor | undefined;
   /** Resolves with the reason when the session is over; then all files are released. */
   readonly whenEnded: Promise<string>;
   /** Resolves when INIT was answered. */
@@ -74,6 +79,7 @@ export class Session implements Clients {
     this.inodes = new Inodes(tree.root);
     this.clientFds = new ClientFds(this.view);
     this.slots = new Slots(tree.root, this.clientFds);
+    this.supervisor = options.dir === undefined ? undefined : new Supervisor(this, options.dir);
     this.whenEnded = new Promise((resolve) => { this.#resolveEnded = resolve; });
     this.whenReady = new Promise((resolve) => { this.#resolveReady = resolve; });
     tree.observer = {
@@ -170,6 +176,7 @@ export class Session implements Clients {
     trace('fuse.end', { reason });
     this.#tree.observer = {};
     this.notices.close();
+    this.supervisor?.close();
     this.interruptAll();
     this.handles.clear();
     this.inodes.clear();
@@ -182,11 +189,26 @@ export class Session implements Clients {
   }
 
   async fileOf(pid: number, fd: number, info: FdInfo): Promise<OpenFile | undefined> {
+    const handle = await this.handleOf(pid, fd, info);
+    return handle?.file instanceof SlotFile ? handle.file.binding?.file : handle?.file;
+  }
+
+  /** The open file of this mount that a client has at `fd`. */
+  async handleOf(pid: number, fd: number, info: FdInfo): Promise<Handle | undefined> {
     const ino = this.clientFds.inodeOf(info);
     if (ino === undefined) return undefined;
     const handles = this.handles.filesOf(ino);
-    const handle = handles.length > 1 ? await this.clientFds.identify(pid, fd) : handles[0];
-    return handle?.file instanceof SlotFile ? handle.file.binding?.file : handle?.file;
+    return handles.length > 1 ? this.clientFds.identify(pid, fd) : handles[0];
+  }
+
+  /** Keeps what an operation on the handle needs until the returned function is called. */
+  hold(handle: Handle): () => void {
+    // What is bound to a slot may go before the slot does, and the slot before what was bound to it.
+    const holders = [handle, handle.file instanceof SlotFile ? handle.file.binding : undefined].filter((holder) => holder !== undefined);
+    for (const holder of holders) holder.begin();
+    return () => {
+      for (const holder of holders) holder.end();
+    };
   }
 
   checkMemory(tid: number, address: bigint, length: number): void {
@@ -198,14 +220,11 @@ export class Session implements Clients {
   }
 
   #wait(request: Request, running: Promise<void>): void {
-    const { handle } = request;
-    // What is bound to a slot may go before the slot does, and the slot before what was bound to it.
-    const holders = [handle, handle?.file instanceof SlotFile ? handle.file.binding : undefined].filter((holder) => holder !== undefined);
+    const release = request.handle === undefined ? undefined : this.hold(request.handle);
     this.#pending.set(request.unique, request);
-    for (const holder of holders) holder.begin();
     const finish = (): void => {
       this.#pending.delete(request.unique);
-      for (const holder of holders) holder.end();
+      release?.();
     };
     running.then(() => {
       if (!request.finished) this.#unanswered(request);

@@ -1,10 +1,12 @@
 /**
- * Slots: files that `mdevsim run` opens in a client beforehand, so that the lab can later hand out descriptors there.
+ * Slots: files of this mount that stand for what a client is given, because only an open file of this mount leads here. One slot
+ * is one inode is one open(2): whoever holds the slot's inode at a descriptor holds the file that is bound to it.
  *
- * `.slots/<fd>-<token>` is opened once and put at number <fd>; giveFd() binds an OpenFile to the first slot that the caller
- * has at its number. One slot is one inode is one open(2): whoever holds the slot's inode at a descriptor holds the file.
- * States: made (LOOKUP), open and free, bound, and gone (RELEASE).
+ * There are two kinds. The supervisor (supervisor.ts) opens one when a client is about to be given a file, and puts it there. A
+ * client that has no supervisor opens its own beforehand: `.slots/<fd>-<token>`, put at number <fd>; giveFd() binds the file to the
+ * first one that the caller has at its number. States: made, open and free, bound, and gone (RELEASE).
  */
+import { randomUUID } from 'node:crypto';
 import { Errno } from '../src/abi/errno.js';
 import { Dir } from '../src/kernfs/dir.js';
 import { FileNode } from '../src/kernfs/file-node.js';
@@ -13,18 +15,24 @@ import type { FileRequest, OpenFile } from '../src/kernfs/file.js';
 import type { Node } from '../src/kernfs/node.js';
 import { trace } from '../src/trace/trace.js';
 import type { ClientFds } from './client-fds.js';
+import { FOPEN_NOFLUSH, FOPEN_NONSEEKABLE, FOPEN_STREAM } from './fuse-abi.js';
 import { Holder } from './handles.js';
 
 export const SLOTS_DIR = '.slots';
 const NAME = /^([1-9][0-9]{0,6})-[0-9A-Za-z]{1,64}$/;
+/** `listener-<fd>`: the one who opens it lets us supervise them, by the listener that they have at that number. */
+const LISTENER = /^listener-([0-9]{1,7})$/;
 
 /** A file that was given away. Its slot may be closed while an operation on the file still runs. */
 class Binding extends Holder {
   readonly pid: number;
+  /** The number that the process was given. */
+  readonly fd: number;
 
-  constructor(file: OpenFile, pid: number) {
+  constructor(file: OpenFile, pid: number, fd: number) {
     super(file);
     this.pid = pid;
+    this.fd = fd;
   }
 }
 
@@ -52,14 +60,17 @@ export class SlotFile implements OpenFile {
 }
 
 export class SlotNode extends FileNode {
-  /** The number at which the client keeps it. */
-  readonly fd: number;
+  /** The number at which the client keeps it; undefined for the supervisor's. */
+  readonly fd: number | undefined;
+  /** FOPEN_*: only clients' own ask, by FLUSH, what a close means. The last close of the others is the file's. */
+  readonly openFlags: number;
   readonly #slots: Slots;
   #opened = false;
 
-  constructor(ino: number, name: string, fd: number, slots: Slots) {
-    super(ino, name, 0o666);
-    this.fd = fd;
+  constructor(ino: number, name: string, slots: Slots, kind: { readonly fd: number } | { readonly stream: boolean }) {
+    super(ino, name, 'fd' in kind ? 0o666 : 0o600);
+    this.fd = 'fd' in kind ? kind.fd : undefined;
+    this.openFlags = 'fd' in kind ? 0 : FOPEN_NOFLUSH | (kind.stream ? FOPEN_STREAM | FOPEN_NONSEEKABLE : 0);
     this.#slots = slots;
   }
 
@@ -75,10 +86,31 @@ export class SlotNode extends FileNode {
   }
 }
 
+/** Takes a listener of the process that opens it. Throws EINVAL for another kind of descriptor, EBADF, EPERM. */
+class ListenerNode extends FileNode {
+  readonly #fd: number;
+  readonly #supervise: Supervise;
+
+  constructor(ino: number, name: string, fd: number, supervise: Supervise) {
+    super(ino, name, 0o666);
+    this.#fd = fd;
+    this.#supervise = supervise;
+  }
+
+  override get special(): boolean {
+    return true;
+  }
+
+  override open({ caller }: FileRequest): OpenFile {
+    this.#supervise(caller.pid, this.#fd);
+    return { kind: 'listener', release: () => undefined };
+  }
+}
+
 class SlotsDir extends Dir {
   readonly #slots: Slots;
   /** Made and held by the kernel. */
-  readonly #nodes = new Map<string, SlotNode>();
+  readonly #nodes = new Map<string, FileNode>();
 
   constructor(ino: number, slots: Slots) {
     super(ino, SLOTS_DIR, 0o711);
@@ -86,14 +118,22 @@ class SlotsDir extends Dir {
   }
 
   override lookup(name: string): Node | undefined {
-    const known = this.#nodes.get(name);
-    if (known !== undefined) return known;
-    const match = NAME.exec(name);
-    if (match === null) return undefined;
-    const node = new SlotNode(this.tree.allocateInos(1), name, Number(match[1]), this.#slots);
+    return this.#nodes.get(name) ?? this.#make(name);
+  }
+
+  add<N extends FileNode>(node: N): N {
     node.parent = this;
-    this.#nodes.set(name, node);
+    this.#nodes.set(node.name, node);
     return node;
+  }
+
+  #make(name: string): Node | undefined {
+    const [, slot] = NAME.exec(name) ?? [];
+    if (slot !== undefined) return this.add(new SlotNode(this.tree.allocateInos(1), name, this.#slots, { fd: Number(slot) }));
+    const [, listener] = LISTENER.exec(name) ?? [];
+    const { supervise } = this.#slots;
+    if (listener === undefined || supervise === undefined) return undefined;
+    return this.add(new ListenerNode(this.tree.allocateInos(1), name, Number(listener), supervise));
   }
 
   override dropChild(child: Node): void {
@@ -105,7 +145,12 @@ class SlotsDir extends Dir {
   }
 }
 
+export type Supervise = (pid: number, fd: number) => void;
+
 export class Slots {
+  /** Takes a process's listener; undefined where nobody can be supervised. */
+  supervise: Supervise | undefined = undefined;
+  readonly #dir: SlotsDir;
   /** Open slots by inode number, in the order of opening. */
   readonly #open = new Map<number, SlotFile>();
   /** How many open slots are kept at a number. */
@@ -114,7 +159,8 @@ export class Slots {
 
   constructor(root: Dir, clients: ClientFds) {
     this.#clients = clients;
-    if (root.lookup(SLOTS_DIR) === undefined) root.attach(new SlotsDir(root.tree.allocateInos(1), this));
+    this.#dir = new SlotsDir(root.tree.allocateInos(1), this);
+    if (root.lookup(SLOTS_DIR) === undefined) root.attach(this.#dir);
   }
 
   get openCount(): number {
@@ -124,37 +170,61 @@ export class Slots {
     return [...this.#open.values()].filter((slot) => slot.binding !== undefined).length;
   }
 
+  /** A slot for the supervisor to open. `stream`: without positions. */
+  make(stream: boolean): SlotNode {
+    return this.#dir.add(new SlotNode(this.#dir.tree.allocateInos(1), `given-${randomUUID()}`, this, { stream }));
+  }
+
   opened(node: SlotNode): SlotFile {
     const slot = new SlotFile(this, node);
     this.#open.set(node.ino, slot);
-    this.#numbers.set(node.fd, (this.#numbers.get(node.fd) ?? 0) + 1);
+    this.#count(node, 1);
     return slot;
   }
 
   gone(slot: SlotFile): void {
     this.#open.delete(slot.node.ino);
-    const count = (this.#numbers.get(slot.node.fd) ?? 1) - 1;
-    if (count > 0) this.#numbers.set(slot.node.fd, count);
-    else this.#numbers.delete(slot.node.fd);
+    this.#count(slot.node, -1);
     this.#unbind(slot);
-    // A slot is opened once: the kernel need not keep its name and inode until memory is short.
-    void slot.node.tree.remove(slot.node);
+    this.remove(slot.node);
   }
 
-  /** Opens `file` in that process and returns its number there. Throws EMFILE; then the file is not released. */
+  /** A slot is opened once: the kernel need not keep its name and inode until memory is short. */
+  remove(node: SlotNode): void {
+    void node.tree.remove(node);
+  }
+
+  #count({ fd }: SlotNode, change: 1 | -1): void {
+    if (fd === undefined) return;
+    const count = (this.#numbers.get(fd) ?? 0) + change;
+    if (count > 0) this.#numbers.set(fd, count);
+    else this.#numbers.delete(fd);
+  }
+
+  /** Opens `file` in that process at one of its own slots and returns the number. Throws EMFILE; then the file is not released. */
   give(pid: number, file: OpenFile): number {
     for (const fd of this.#numbers.keys()) {
       const slot = this.#slotAt(pid, fd);
       if (slot === undefined || slot.binding !== undefined) continue;
-      slot.binding = new Binding(file, pid);
-      trace('slot.bind', { slot: slot.node.name, pid, fd, file: labelOf(file) });
+      this.bind(slot, pid, fd, file);
       return fd;
     }
     trace('slot.none', { pid, file: labelOf(file) });
     throw new Errno('EMFILE', 'no free slot');
   }
 
-  /** A descriptor of the slot was closed somewhere: has the process that it was given to none left? */
+  /** The open file of a slot. */
+  fileOf(node: SlotNode): SlotFile | undefined {
+    return this.#open.get(node.ino);
+  }
+
+  /** That process has the open slot at `fd`. */
+  bind(slot: SlotFile, pid: number, fd: number, file: OpenFile): void {
+    slot.binding = new Binding(file, pid, fd);
+    trace('slot.bind', { slot: slot.node.name, pid, fd, file: labelOf(file) });
+  }
+
+  /** A descriptor of a client's own slot was closed somewhere: has the process that it was given to none left? */
   async closed(slot: SlotFile): Promise<void> {
     const { binding, node } = slot;
     if (binding === undefined) return;
@@ -172,7 +242,7 @@ export class Slots {
     const { binding } = slot;
     if (binding === undefined) return;
     slot.binding = undefined;
-    trace('slot.unbind', { slot: slot.node.name, pid: binding.pid, fd: slot.node.fd, file: labelOf(binding.file) });
+    trace('slot.unbind', { slot: slot.node.name, pid: binding.pid, fd: binding.fd, file: labelOf(binding.file) });
     binding.close();
   }
 }

@@ -2,13 +2,12 @@
 import { isErrno } from '../src/abi/errno.js';
 import { describeIoctl } from '../src/abi/ioctl-names.js';
 import { labelOf } from '../src/kernfs/file.js';
-import type { Awaitable, OpenFile } from '../src/kernfs/file.js';
+import type { Awaitable, FileRequest, OpenFile } from '../src/kernfs/file.js';
 import { trace } from '../src/trace/trace.js';
-import type { Request } from './request.js';
 
 const KINDS = new Set(['vfio-device', 'migration-saving', 'migration-resuming']);
 
-function pidOf(request: Request): number {
+function pidOf(request: FileRequest): number {
   try {
     return request.caller.pid;
   } catch {
@@ -36,7 +35,7 @@ function watch<T>(run: () => Awaitable<T>, done: (result: string) => void, show:
 }
 
 export function traceIoctl(
-  request: Request, file: OpenFile, command: number, argument: bigint, run: () => Awaitable<number>,
+  request: FileRequest, file: OpenFile, command: number, argument: bigint, run: () => Awaitable<number>,
 ): Awaitable<number> {
   return watch(run, (result) => {
     const text = describeIoctl(file.ioctlKind ?? file.kind, command, (offset, length) => {
@@ -51,7 +50,7 @@ export function traceIoctl(
 }
 
 export function traceTransfer<T>(
-  request: Request, file: OpenFile, operation: 'read' | 'write', offset: number, size: number,
+  request: FileRequest, file: OpenFile, operation: 'read' | 'write', offset: number, size: number,
   run: () => Awaitable<T>, length: (value: T) => number,
 ): Awaitable<T> {
   if (!KINDS.has(file.kind)) return run();

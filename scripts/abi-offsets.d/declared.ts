@@ -8,6 +8,7 @@ import * as ioctl from '../../src/abi/ioctl.js';
 import * as iommufd from '../../src/abi/iommufd.js';
 import * as pciHeader from '../../src/abi/pci-header.js';
 import * as pci from '../../src/abi/pci.js';
+import * as seccomp from '../../src/abi/seccomp.js';
 import * as serial from '../../src/abi/serial.js';
 import * as vfio from '../../src/abi/vfio.js';
 import * as fuse from '../../mount/fuse-abi.js';
@@ -16,7 +17,7 @@ import { OPERATIONS } from '../../mount/opcodes.js';
 /** By path, so that a test can see whether a module is missing. */
 export const ABI_MODULES: Readonly<Record<string, object>> = {
   'src/abi/aio.ts': aio, 'src/abi/errno.ts': errno, 'src/abi/ioctl.ts': ioctl, 'src/abi/iommufd.ts': iommufd, 'src/abi/pci-header.ts': pciHeader,
-  'src/abi/pci.ts': pci, 'src/abi/serial.ts': serial, 'src/abi/vfio.ts': vfio, 'mount/fuse-abi.ts': fuse,
+  'src/abi/pci.ts': pci, 'src/abi/seccomp.ts': seccomp, 'src/abi/serial.ts': serial, 'src/abi/vfio.ts': vfio, 'mount/fuse-abi.ts': fuse,
 };
 
 /** Exports that are ours and in no C header, with the reason. */

@@ -6,7 +6,7 @@ import { C_NAMES, declared } from './declared.js';
 
 const HEADERS = [
   'errno.h', 'stddef.h', 'stdio.h', 'linux/version.h', 'linux/types.h', 'linux/aio_abi.h', 'linux/ioctl.h', 'linux/fuse.h', 'linux/vfio.h',
-  'linux/iommufd.h', 'linux/pci_regs.h', 'linux/serial_reg.h',
+  'linux/audit.h', 'linux/filter.h', 'linux/iommufd.h', 'linux/pci_regs.h', 'linux/seccomp.h', 'linux/serial_reg.h',
 ];
 
 const { constants, structs } = declared();

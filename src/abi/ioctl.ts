@@ -4,6 +4,8 @@ const IOC_TYPESHIFT = 8;
 const IOC_SIZESHIFT = 16;
 const IOC_DIRSHIFT = 30;
 export const IOC_NONE = 0;
+export const IOC_WRITE = 1;
+export const IOC_READ = 2;
 
 /** An unsigned 32-bit ioctl command. */
 export function ioc(direction: number, type: number, number: number, size: number): number {

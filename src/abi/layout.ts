@@ -29,6 +29,16 @@ export function bytes(n: number): FieldType<Uint8Array> {
   };
 }
 
+/** `__u64 name[n]`. */
+export function u64s(n: number): FieldType<readonly bigint[]> {
+  const at = (o: number, i: number): number => o + i * u64.size;
+  return {
+    size: n * u64.size, align: u64.align, zero: () => new Array<bigint>(n).fill(0n),
+    get: (v, o) => Array.from({ length: n }, (_, i) => u64.get(v, at(o, i))),
+    set: (v, o, x) => x.slice(0, n).forEach((word, i) => u64.set(v, at(o, i), word)),
+  };
+}
+
 /** FieldType of whatever value: what a declaration may list, nested structs included. */
 interface AnyFieldType {
   readonly size: number;

@@ -12,6 +12,7 @@ import { applyOverlay } from './run/apply.js';
 import { become, findCommand } from './run/command.js';
 import { bringLab } from './run/elsewhere.js';
 import { inheritedFds, passOn, stdioFlags } from './run/inherit.js';
+import { letServerOpen } from './run/listener.js';
 import { DEV_RULES, SYS_RULES } from './run/overlay.js';
 import { enterMountNamespace, needFuse } from './run/privilege.js';
 import { startServer } from './run/server.js';
@@ -20,7 +21,7 @@ import { openSlots } from './run/slots.js';
 
 export interface RunRequest extends LabRequest {
   readonly lab?: string;
-  /** Default: what the lab file says, else DEFAULT_SLOTS. */
+  /** Slots to open beforehand. Default: what the lab file says, else DEFAULT_SLOTS where the server can't do without. */
   readonly slots?: number;
 }
 
@@ -30,12 +31,14 @@ export async function run(argv: readonly string[], request: RunRequest): Promise
   const stdio = stdioFlags();
   const file = findCommand(argv[0] ?? '');
   const mounted = request.lab === undefined ? undefined : needLab(request.lab);
-  const slots = request.slots ?? (await labFile(request.config))?.slots ?? DEFAULT_SLOTS;
+  const slots = request.slots ?? (await labFile(request.config))?.slots;
   if (mounted === undefined) needFuse();
   enterMountNamespace(fds, stdio);
   const elsewhere = mounted === undefined ? undefined : labElsewhere(mounted);
   const lab = elsewhere === undefined ? mounted ?? await newLab(request) : bringLab(elsewhere);
-  attempt('the slots could not be opened', () => openSlots(lab, slots));
+  attempt('descriptors could not be prepared', () => {
+    if (slots !== undefined || !letServerOpen(lab)) openSlots(lab, slots ?? DEFAULT_SLOTS);
+  });
   attempt('/sys could not be laid out', () => applyOverlay(join(lab, 'sys'), '/sys', SYS_RULES));
   attempt('/dev could not be laid out', () => applyOverlay(join(lab, 'dev'), '/dev', DEV_RULES));
   // The working directory may be below what has been covered just now.

@@ -87,6 +87,9 @@ export function openFd(path: string, flags: number, options: { inherit?: boolean
   return check(cOpen(path, options.inherit === true ? flags : flags | O_CLOEXEC, options.mode ?? 0), `open ${path}`);
 }
 
+/** openFd() on a worker thread, for files of a mount that this thread serves. Rejects with Errno. */
+export const openFdAsync = (path: string, flags: number): Promise<number> => callAsync(`open ${path}`, cOpen, path, flags | O_CLOEXEC, 0);
+
 export const O_CLOEXEC = 0o2000000;
 const F_GETFL = 3;
 const F_SETFL = 4;
@@ -124,6 +127,7 @@ export function ioctlFdAsync(fd: number, command: number, argument: bigint): Pro
 
 export const POLLIN = 1;
 export const POLLOUT = 4;
+export const POLLHUP = 16;
 
 /** poll(2) of one descriptor; `timeout` in milliseconds, 0 does not wait. Returns revents. */
 export function pollFd(fd: number, events: number, timeout: number): number {

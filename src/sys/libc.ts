@@ -85,6 +85,8 @@ const NUMBERS: Record<string, { x64: number; arm64: number }> = {
   pidfd_getfd: { x64: 438, arm64: 438 },
   process_vm_readv: { x64: 310, arm64: 270 },
   process_vm_writev: { x64: 311, arm64: 271 },
+  ioctl: { x64: 16, arm64: 29 },
+  seccomp: { x64: 317, arm64: 277 },
   gettid: { x64: 186, arm64: 178 },
   open_tree: { x64: 428, arm64: 428 },
   move_mount: { x64: 429, arm64: 429 },

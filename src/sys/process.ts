@@ -10,7 +10,7 @@ import { readlinkSync } from 'node:fs';
 import { ERRNO, Errno } from '../abi/errno.js';
 import { closeFd, Fd } from './fd.js';
 import { O_CLOEXEC, readFd, readFdAsync } from './io.js';
-import { addressOf, bind, check, lastErrno, syscall, syscallNumber, syscallVm } from './libc.js';
+import { addressOf, bind, callAsync, check, lastErrno, syscall, syscallNumber, syscallVm } from './libc.js';
 
 const READV = syscallNumber('process_vm_readv');
 const WRITEV = syscallNumber('process_vm_writev');
@@ -93,6 +93,12 @@ export function takeProcessFd(pid: number, fd: number): Fd {
   }
 }
 
+/** takeProcessFd() that may be called whatever the process is doing: a worker thread takes it. */
+export async function takeProcessFdAsync(pid: number, fd: number): Promise<Fd> {
+  using pidfd = openPidfd(pid);
+  return new Fd(await callAsync('pidfd_getfd', syscall, PIDFD_GETFD, pidfd.fd, fd, 0, 0, 0, 0));
+}
+
 const cOpen = bind('open', 'int', ['string', 'int', 'uint']);
 const page = Buffer.alloc(16384);
 
@@ -127,6 +133,17 @@ export function threadGroupOf(tid: number): number | undefined {
   if (status === undefined) return undefined;
   const at = status.indexOf('\nTgid:\t');
   return at < 0 ? undefined : Number.parseInt(status.slice(at + 7), 10);
+}
+
+/** With whose rights a thread touches files (fsuid, fsgid); undefined when it is gone. */
+export function credentialsOf(tid: number): { readonly uid: number; readonly gid: number } | undefined {
+  const status = readProcFile(`/proc/${tid}/status`) ?? '';
+  const id = (name: string): number | undefined => {
+    const [, text] = new RegExp(`^${name}:(?:\\t\\d+){3}\\t(\\d+)$`, 'm').exec(status) ?? [];
+    return text === undefined ? undefined : Number(text);
+  };
+  const [uid, gid] = [id('Uid'), id('Gid')];
+  return uid === undefined || gid === undefined ? undefined : { uid, gid };
 }
 
 /** The name of a thread (TASK_COMM), or undefined when the thread is gone. */

@@ -31,6 +31,7 @@ export const EVENTS = {
   /* Files that the server opens in its clients. */
   'slot.bind': event<{ slot: string; pid: number; fd: number; file: string }>('a file was given to a client'),
   'slot.unbind': event<{ slot: string; pid: number; fd: number; file: string }>('a client closed a file it was given'),
+  'slot.listener': event<{ pid: number }>('a client lets the server answer the ioctls that hand out descriptors'),
   'slot.none': event<{ pid: number; file: string }>('a client has no free slot: it gets EMFILE'),
   /* sysfs. */
   'sysfs.show': event<{ path: string; tid: number; result: string }>('an attribute was read'),

@@ -60,12 +60,10 @@ interface ProbeAreaOptions {
   readonly limit: number;
   /** What depends on the kernel's configuration, not on VFIO's, is right as in either. */
   readonly eitherConfiguration?: boolean;
-  /** Each section gets slots that nobody has used: a slot keeps its file position when it is closed in one of two processes. */
-  readonly freshSlots?: boolean;
 }
 
 function probeArea(name: string, options: ProbeAreaOptions): Area {
-  const { file, probe, limit, eitherConfiguration = false, freshSlots = false } = options;
+  const { file, probe, limit, eitherConfiguration = false } = options;
   const golden: Area['golden'] = (kernel, { section }) =>
     loadGolden(file, { kernel, sec: section }).filter((record) => !NOT_COMPARABLE_SECTIONS.includes(record.sec));
   return {
@@ -76,15 +74,9 @@ function probeArea(name: string, options: ProbeAreaOptions): Area {
     ...(eitherConfiguration ? { alternatives: (kernel) => [golden(OTHER_CONFIGURATION[kernel], {})] } : {}),
     run: async (lab, kernel, asked) => {
       const records = golden(kernel, asked);
-      const sections = freshSlots ? [...new Set(records.map(({ sec }) => sec))] : [asked.section];
-      const answers: ObservedRecord[] = [];
-      const problems: string[] = [];
-      for (const section of sections) {
-        const run = await probeRun(lab, probe, limit, { ...asked, section });
-        answers.push(...run.records.filter((record) => !NOT_COMPARABLE_SECTIONS.includes(record.sec)));
-        problems.push(...problemsOf(probe, run));
-      }
-      return { kernel: records, lab: answers, problems };
+      const answer = await probeRun(lab, probe, limit, asked);
+      const answers = answer.records.filter((record) => !NOT_COMPARABLE_SECTIONS.includes(record.sec));
+      return { kernel: records, lab: answers, problems: problemsOf(probe, answer) };
     },
   };
 }
@@ -148,8 +140,8 @@ export const AREAS: readonly Area[] = [
   treeArea,
   probeArea('mdev', { file: 'mdev-errors', probe: 'probe-mdev', limit: 60 }),
   probeArea('kernfs', { file: 'kernfs-semantics', probe: 'probe-kernfs', limit: 60, eitherConfiguration: true }),
-  probeArea('vfio', { file: 'vfio-conversation', probe: 'probe-vfio', limit: 30, freshSlots: true }),
-  probeArea('migration', { file: 'migration-fsm', probe: 'probe-mig', limit: 30, freshSlots: true }),
+  probeArea('vfio', { file: 'vfio-conversation', probe: 'probe-vfio', limit: 30 }),
+  probeArea('migration', { file: 'migration-fsm', probe: 'probe-mig', limit: 30 }),
 ];
 
 /** Writes what a run answered, for reading by eye. */

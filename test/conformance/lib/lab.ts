@@ -10,14 +10,6 @@ import type { LabUnderTest } from './areas.js';
 /** Seconds until the lab must have printed `ready`, and until it must be gone after SIGTERM. */
 const START_LIMIT = 20;
 const STOP_LIMIT = 10;
-/**
- * Data files that a section of the migration probe opens: a slot is used up when its client closes it. The
- * probes take it that number 999 is closed.
- */
-const SLOTS = 480;
-/** The probes fill in 777 where they expect a descriptor, so none may have that number. */
-const WITHOUT_777 = ['bash', '-c', 'exec 777>&-; exec "$0" "$@"'];
-
 export type RunningLab = LabUnderTest & AsyncDisposable;
 
 /** Starts a lab with one mtty parent. `kernel` is the kernel it shall behave as. */
@@ -38,7 +30,7 @@ export async function startLab(kernel: string): Promise<RunningLab> {
     sys: `${directory}/sys`,
     vfio: `${directory}/dev/vfio`,
     iommu: `${directory}/dev/iommu`,
-    launcher: [...MDEVSIM, 'run', '--lab', directory, '--slots', String(SLOTS), '--', ...WITHOUT_777],
+    launcher: [...MDEVSIM, 'run', '--lab', directory, '--'],
     [Symbol.asyncDispose]: () => stop(server, directory),
   };
 }

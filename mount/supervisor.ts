@@ -1,0 +1,176 @@
+/**
+ * Supervisor: opens files in clients that let it answer, by seccomp, the ioctls by which descriptors are had, as `mdevsim run` has
+ * its command do. While such an ioctl waits, the descriptor can be put at the caller's lowest free number, close-on-exec, as a
+ * driver would. Ioctls on other files than ours, and those that give nothing, are left to the kernel, which brings them here by FUSE.
+ */
+import { join } from 'node:path';
+import { FD_IOCTLS } from '../src/abi/fd-ioctls.js';
+import type { DescriptorMode } from '../src/abi/fd-ioctls.js';
+import { Errno, isErrno } from '../src/abi/errno.js';
+import type { FileRequest, OpenFile } from '../src/kernfs/file.js';
+import { Fd } from '../src/sys/fd.js';
+import { openFdAsync } from '../src/sys/io.js';
+import { credentialsOf, readFdInfoAsync, takeProcessFd } from '../src/sys/process.js';
+import { isListener, Listener } from '../src/sys/seccomp.js';
+import type { Notification } from '../src/sys/seccomp.js';
+import { watchReadable } from '../src/sys/watch.js';
+import { logError, trace } from '../src/trace/trace.js';
+import { ClientCaller } from './caller.js';
+import type { Handle } from './handles.js';
+import { runIoctl } from './ops-file.js';
+import type { Session } from './session.js';
+import { SLOTS_DIR } from './slots.js';
+import type { SlotNode } from './slots.js';
+
+/** open(2) flags. */
+const ACCESS: Readonly<Record<DescriptorMode['access'], number>> = { read: 0, write: 1, both: 2 };
+/** Of an argument that is not looked at. */
+const NOTHING = new Uint8Array(0);
+
+type Give = (file: OpenFile) => number;
+
+class SupervisedCaller extends ClientCaller {
+  readonly #give: Give;
+
+  constructor(session: Session, tid: number, give: Give) {
+    const { uid, gid } = credentialsOf(tid) ?? { uid: 0, gid: 0 };
+    super(session, tid, uid, gid);
+    this.#give = give;
+  }
+
+  override giveFd(file: OpenFile): number {
+    return this.#give(file);
+  }
+}
+
+/** One ioctl of a supervised client that may give it a file: a slot is open for it here. */
+class Call implements FileRequest {
+  readonly caller: SupervisedCaller;
+  readonly signal: AbortSignal;
+  readonly flags: number;
+
+  constructor(caller: SupervisedCaller, signal: AbortSignal, flags: number) {
+    this.caller = caller;
+    this.signal = signal;
+    this.flags = flags;
+  }
+}
+
+export class Supervisor {
+  readonly #session: Session;
+  readonly #dir: string;
+  readonly #stop = new AbortController();
+  /** What each listener's end takes. */
+  readonly #listeners = new Map<Listener, () => void>();
+
+  /** `dir` is where this process sees the mount. */
+  constructor(session: Session, dir: string) {
+    this.#session = session;
+    this.#dir = join(dir, SLOTS_DIR);
+    session.slots.supervise = (pid, fd) => this.#adopt(pid, fd);
+  }
+
+  /** Of how many clients, with their children, it answers ioctls. */
+  get count(): number {
+    return this.#listeners.size;
+  }
+
+  /** The session is over. */
+  close(): void {
+    this.#stop.abort();
+    for (const end of this.#listeners.values()) end();
+  }
+
+  #adopt(pid: number, fd: number): void {
+    const copy = takeProcessFd(pid, fd);
+    if (!isListener(copy.fd)) {
+      void copy.closeAsync();
+      throw new Errno('EINVAL', `descriptor ${fd} is no seccomp listener`);
+    }
+    const listener = new Listener(copy);
+    const watch = watchReadable(copy.fd, () => this.#readable(listener));
+    this.#listeners.set(listener, () => {
+      this.#listeners.delete(listener);
+      watch.close();
+      listener.close();
+    });
+    trace('slot.listener', { pid });
+  }
+
+  #readable(listener: Listener): void {
+    for (let call = listener.receive(); call !== undefined; call = listener.receive()) void this.#serve(listener, call);
+    if (listener.hungUp) this.#listeners.get(listener)?.();
+  }
+
+  async #serve(listener: Listener, call: Notification): Promise<void> {
+    let respond: () => void;
+    try {
+      const result = await this.#perform(listener, call);
+      respond = () => (result === undefined ? listener.proceed(call.id) : listener.succeed(call.id, result));
+    } catch (error) {
+      if (!isErrno(error)) logError('supervised ioctl', error);
+      respond = () => listener.fail(call.id, isErrno(error) ? error : new Errno('EIO'));
+    }
+    try {
+      respond();
+    } catch (error) {
+      // The caller was killed, or the lab has been unmounted.
+      if (!isErrno(error, 'ENOENT') && !isErrno(error, 'EBADF')) logError('answer to a supervised ioctl', error);
+    }
+  }
+
+  /** The ioctl's result; undefined leaves it to the kernel. Throws what the ioctl does. */
+  async #perform(listener: Listener, { id, tid, fd, command, argument }: Notification): Promise<number | undefined> {
+    const caller = new ClientCaller(this.#session, tid, 0, 0);
+    const mode = descriptorMode(caller, command, argument);
+    const handle = mode === undefined ? undefined : await this.#handle(caller, fd);
+    if (mode === undefined || handle === undefined) return undefined;
+    const release = this.#session.hold(handle);
+    try {
+      const slot = this.#session.slots.make(mode.stream);
+      using open = await this.#open(slot, ACCESS[mode.access]);
+      const opened = this.#session.slots.fileOf(slot);
+      if (open === undefined || opened === undefined) {
+        this.#session.slots.remove(slot);
+        return undefined;
+      }
+      const give = (file: OpenFile): number => {
+        const given = listener.addFd(id, open.fd);
+        this.#session.slots.bind(opened, caller.pid, given, file);
+        return given;
+      };
+      const request = new Call(new SupervisedCaller(this.#session, tid, give), this.#stop.signal, handle.flags);
+      return await runIoctl(request, handle, command, argument);
+    } finally {
+      release();
+    }
+  }
+
+  async #handle(caller: ClientCaller, fd: number): Promise<Handle | undefined> {
+    const { pid } = caller;
+    const info = await readFdInfoAsync(pid, fd);
+    return info === undefined ? undefined : this.#session.handleOf(pid, fd, info);
+  }
+
+  /** Closing it needs no worker thread: such a slot asks for no FLUSH, and nobody waits for RELEASE. */
+  async #open(slot: SlotNode, flags: number): Promise<Fd | undefined> {
+    try {
+      return new Fd(await openFdAsync(join(this.#dir, slot.name), flags));
+    } catch (error) {
+      logError(`opening ${slot.name}`, error);
+      return undefined;
+    }
+  }
+}
+
+/** Of the descriptor that the ioctl may give; undefined when it gives none, or its argument can't be read. */
+function descriptorMode(caller: ClientCaller, command: number, argument: bigint): DescriptorMode | undefined {
+  const row = FD_IOCTLS.get(command);
+  if (row === undefined) return undefined;
+  try {
+    return row.mode(row.size === 0 ? NOTHING : caller.read(argument, row.size));
+  } catch (error) {
+    if (isErrno(error)) return undefined;
+    throw error;
+  }
+}
