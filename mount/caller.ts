@@ -28,8 +28,8 @@ const ADVICE: Record<DenialReason, string> = {
     + 'run lab and client in the same pid namespace, or the lab in the outer one',
   memory: 'the memory of a client may not be read or written (EPERM); run the lab as root or with CAP_SYS_PTRACE '
     + '(in a container: --cap-add SYS_PTRACE), or set kernel.yama.ptrace_scope to 0 and use the same user for both',
-  slots: 'a client has no free slot, so nothing can be opened in it (EMFILE); start it with mdevsim run, and with a larger '
-    + '--slots when it opens many devices or data streams, also one after the other',
+  slots: 'a client has no free slot, so nothing can be opened in it (EMFILE); start it with mdevsim run, without --slots or with more '
+    + 'of them, and without closing what it inherits',
   descriptors: 'a descriptor of a client may not be taken (EPERM); run the lab as root or with CAP_SYS_PTRACE '
     + '(in a container: --cap-add SYS_PTRACE), or set kernel.yama.ptrace_scope to 0 and use the same user for both',
 };

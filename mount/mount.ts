@@ -57,6 +57,8 @@ export interface MountStats {
   readonly pending: number;
   readonly slots: number;
   readonly boundSlots: number;
+  /** Clients that let this server open descriptors in them. */
+  readonly listeners: number;
 }
 
 /** Mounts `tree` at `dir` and serves it from this process's event loop. Throws MountError. */
@@ -86,7 +88,7 @@ export async function mountTree(tree: Tree, dir: string, options: MountOptions =
     unmount: () => (unmounting ??= detach(path, session).then(async () => void await ended)),
     stats: () => ({
       inodes: session.inodes.size, handles: session.handles.count, pending: session.pendingCount,
-      slots: session.slots.openCount, boundSlots: session.slots.boundCount,
+      slots: session.slots.openCount, boundSlots: session.slots.boundCount, listeners: session.supervisor?.count ?? 0,
     }),
   };
 }

@@ -87,7 +87,8 @@ export function createProgram(version: string): Command {
     .option('--lab <dir>', 'use a lab that is mounted there (or in another container: /proc/PID/root/DIR), instead of a new one '
       + 'that ends with the command')
     .option('--slots <n>',
-      `how many files the lab can open in the program at a time: VFIO devices and data streams (default: ${DEFAULT_SLOTS})`,
+      'give the program that many open files beforehand, which the lab then hands out as VFIO devices and data streams; by default '
+      + `it opens them when they are asked for, or, where the machine does not allow that, has ${DEFAULT_SLOTS}`,
       value(parseSlots))
     .passThroughOptions()
     .addHelpText('after', "\nExample:\n  mdevsim run --mdev mtty-1,uuid=$(uuidgen) -- bash")

@@ -11,7 +11,6 @@ import type { Step } from '../client/migration/steps.js';
 import { STEPS } from '../client/migration/steps.js';
 import { many, value } from './option-value.js';
 import { parseCount, parseOwner, parseSlots } from './options.js';
-import { DEFAULT_SLOTS } from './run/slot-numbers.js';
 import {
   GUEST_LOAD, parseDevice, parseGuestLoad, parsePrepareEvents, parseProtocol, parseQmp, parseRam, parseRfcOrder, parseStep,
 } from './vmm-options.js';
@@ -21,7 +20,7 @@ const RAM = '64M';
 
 interface Collected {
   lab?: string;
-  slots: number;
+  slots?: number;
   device?: VfioPciOptions[];
   qmp?: string[];
   incoming?: string;
@@ -43,8 +42,7 @@ export function declareVmm(program: Command): void {
   program.command('vmm')
     .description('A small VMM that behaves to drivers and management clients as QEMU does. Prints "ready" when it can be used.')
     .option('--lab <dir>', 'use the lab that is mounted there (otherwise: start this below "mdevsim run")')
-    .option('--slots <n>', 'with --lab: how many files the lab can open in this process at a time', value(parseSlots),
-      DEFAULT_SLOTS)
+    .option('--slots <n>', 'with --lab: as for mdevsim run', value(parseSlots))
     .option('--device <uuid[,id=ID][,KEY=VALUE...]>',
       'an mdev as vfio-pci or vfio-ap device, as its driver says (repeatable); addr=05.0, enable-migration=auto|on|off, '
       + 'migration-events=on, iommufd=on',

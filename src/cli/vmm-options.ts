@@ -13,7 +13,7 @@ import { oneOf } from './option-value.js';
 
 export interface VmmRequest {
   readonly lab?: string;
-  readonly slots: number;
+  readonly slots?: number;
   readonly name?: string;
   readonly ram: number;
   readonly devices: readonly VfioPciOptions[];

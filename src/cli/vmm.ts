@@ -11,11 +11,11 @@ import { needOwner, whenGone } from './owner.js';
 import type { VmmRequest } from './vmm-options.js';
 
 /** With --lab: this process becomes `mdevsim vmm` without it, as `mdevsim run` would start it. */
-async function runInLab(lab: string, slots: number): Promise<never> {
+async function runInLab(lab: string, slots: number | undefined): Promise<never> {
   const { run } = await import('./run.js');
   const own = process.argv.slice(2);
   const args = own.filter((arg, at) => !['--lab', '--slots'].includes(own[at - 1] ?? '') && !/^--(lab|slots)(=|$)/.test(arg));
-  return run([process.execPath, ...process.execArgv, process.argv[1] ?? '', ...args], { lab, slots, driver: [], mdev: [] });
+  return run([process.execPath, ...process.execArgv, process.argv[1] ?? '', ...args], { lab, ...(slots === undefined ? {} : { slots }), driver: [], mdev: [] });
 }
 
 function logger(verbose: boolean): VmmOptions['log'] {

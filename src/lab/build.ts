@@ -45,7 +45,7 @@ export interface LabConfiguration {
   readonly kernel?: KernelVersion;
   /** VFIO_MIGRATION_* flags of new devices; default all that their driver can do. */
   readonly migrationFlags?: number;
-  /** For who runs programs on it: how many slots to open. The lab only tells it on. */
+  /** For who runs programs on it: as the option --slots of `mdevsim run`. The lab only tells it on. */
   readonly slots?: number;
 }
 

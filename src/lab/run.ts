@@ -6,7 +6,7 @@ import type { Readable } from 'node:stream';
 import { ownCommand } from './own-command.js';
 
 export interface SpawnOptions extends Pick<NodeSpawnOptions, 'cwd' | 'env' | 'stdio' | 'signal' | 'killSignal' | 'timeout' | 'detached'> {
-  /** How many files the lab can open in the program at a time. Default: 256. */
+  /** As the option --slots of `mdevsim run`. */
   readonly slots?: number;
 }
 

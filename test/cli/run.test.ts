@@ -106,7 +106,7 @@ describe('mdevsim run', asRoot, () => {
   });
 
   it('says what to do where there can be no such number of open files', () => {
-    const { status, stderr } = shell('ulimit -n 300; "$@"', ['bash'], [...MDEVSIM, 'run', '--', 'true']);
+    const { status, stderr } = shell('ulimit -n 300; "$@"', ['bash'], [...MDEVSIM, 'run', '--slots', '256', '--', 'true']);
     assert.equal(status, 1);
     assert.match(stderr, /^mdevsim: at most 300 open files are allowed here, 768 are needed for 256 slots: raise .*ulimit -Hn.* --slots\n$/);
   });

@@ -129,7 +129,7 @@ export const LAB_FILE = v.pipe(mapping({
   kernel: v.optional(about('Whose answers to give where kernel versions differ; default 6.12.',
     v.picklist([...KERNELS, ...KERNELS.map(Number)], `one of ${list(KERNELS)}`))),
   policy: v.optional(policy),
-  slots: v.optional(about('For mdevsim run: how many files the lab can open in the program at a time.', whole(0, MAX_SLOTS))),
+  slots: v.optional(about('For mdevsim run: as its option --slots.', whole(0, MAX_SLOTS))),
   xattrs: v.optional(about('Whether files can have extended attributes; default false.', v.boolean('true or false'))),
   drivers: v.optional(about('Drivers to load; default: mtty with one parent.', v.array(driver, 'a list of drivers'))),
   devices: v.optional(about('Devices that exist from the start.', v.array(device, 'a list of devices'))),
