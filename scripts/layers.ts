@@ -20,12 +20,13 @@ export const LAYERS: Readonly<Record<string, readonly string[]>> = {
   /* Every src/drivers/<name> is a folder of its own: drivers never import each other; the registry imports them all. */
   'src/drivers/*': ['src/controls', 'src/mdev', 'src/vfio', 'src/blocker', 'src/device', 'src/sysfs', 'src/kernfs', 'src/abi'],
   'src/drivers': ['src/drivers/*', 'src/mdev', 'src/blocker'],
+  'src/uevents': ['src/device', 'src/sys', 'src/abi'],
   /* The VMM reaches the lab as QEMU would: through files. It never imports the emulation. */
   'src/client': ['src/sys', 'src/abi'],
   mount: ['src/kernfs', 'src/sys', 'src/abi'],
   'src/lab': [
     'src/drivers', 'src/drivers/*', 'src/controls', 'src/blocker', 'src/fault', 'src/vfio', 'src/iommufd', 'src/mdev', 'src/device',
-    'src/sysfs', 'src/kernfs', 'src/sys', 'src/abi', 'src/client', 'mount',
+    'src/sysfs', 'src/kernfs', 'src/sys', 'src/abi', 'src/client', 'src/uevents', 'mount',
   ],
   'src/cli': [EVERYTHING],
   src: [EVERYTHING],

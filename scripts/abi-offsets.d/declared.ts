@@ -6,6 +6,7 @@ import * as aio from '../../src/abi/aio.js';
 import * as errno from '../../src/abi/errno.js';
 import * as ioctl from '../../src/abi/ioctl.js';
 import * as iommufd from '../../src/abi/iommufd.js';
+import * as netlink from '../../src/abi/netlink.js';
 import * as pciHeader from '../../src/abi/pci-header.js';
 import * as pci from '../../src/abi/pci.js';
 import * as seccomp from '../../src/abi/seccomp.js';
@@ -16,8 +17,9 @@ import { OPERATIONS } from '../../mount/opcodes.js';
 
 /** By path, so that a test can see whether a module is missing. */
 export const ABI_MODULES: Readonly<Record<string, object>> = {
-  'src/abi/aio.ts': aio, 'src/abi/errno.ts': errno, 'src/abi/ioctl.ts': ioctl, 'src/abi/iommufd.ts': iommufd, 'src/abi/pci-header.ts': pciHeader,
-  'src/abi/pci.ts': pci, 'src/abi/seccomp.ts': seccomp, 'src/abi/serial.ts': serial, 'src/abi/vfio.ts': vfio, 'mount/fuse-abi.ts': fuse,
+  'src/abi/aio.ts': aio, 'src/abi/errno.ts': errno, 'src/abi/ioctl.ts': ioctl, 'src/abi/iommufd.ts': iommufd,
+  'src/abi/netlink.ts': netlink, 'src/abi/pci-header.ts': pciHeader, 'src/abi/pci.ts': pci, 'src/abi/seccomp.ts': seccomp,
+  'src/abi/serial.ts': serial, 'src/abi/vfio.ts': vfio, 'mount/fuse-abi.ts': fuse,
 };
 
 /** Exports that are ours and in no C header, with the reason. */

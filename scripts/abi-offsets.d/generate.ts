@@ -5,8 +5,8 @@
 import { C_NAMES, declared } from './declared.js';
 
 const HEADERS = [
-  'errno.h', 'stddef.h', 'stdio.h', 'linux/version.h', 'linux/types.h', 'linux/aio_abi.h', 'linux/ioctl.h', 'linux/fuse.h', 'linux/vfio.h',
-  'linux/audit.h', 'linux/filter.h', 'linux/iommufd.h', 'linux/pci_regs.h', 'linux/seccomp.h', 'linux/serial_reg.h',
+  'errno.h', 'stddef.h', 'stdio.h', 'sys/socket.h', 'linux/version.h', 'linux/types.h', 'linux/aio_abi.h', 'linux/ioctl.h', 'linux/fuse.h', 'linux/vfio.h',
+  'linux/audit.h', 'linux/filter.h', 'linux/iommufd.h', 'linux/netlink.h', 'linux/pci_regs.h', 'linux/seccomp.h', 'linux/serial_reg.h',
 ];
 
 const { constants, structs } = declared();

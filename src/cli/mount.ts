@@ -39,6 +39,7 @@ async function makeLab(dir: string, request: ServeRequest): Promise<Lab> {
       ...(request.blocker === undefined ? {} : { blocker: request.blocker }),
       ...(request.kernel === undefined ? {} : { kernel: request.kernel }),
       ...(request.xattrs === undefined ? {} : { xattrs: request.xattrs }),
+      ...(request.uevents === undefined ? {} : { uevents: request.uevents }),
       removeDirectory: request.owner !== undefined,
     });
   } catch (error) {

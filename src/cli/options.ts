@@ -3,6 +3,8 @@ import { KERNEL_PROFILES } from '../abi/kernel-profile.js';
 import type { KernelVersion } from '../abi/kernel-profile.js';
 import { BLOCKER_POLICY_NAMES } from '../blocker/policy.js';
 import type { BlockerPolicyName } from '../blocker/policy.js';
+import { UEVENT_AUDIENCES } from '../uevents/audience.js';
+import type { UeventAudience } from '../uevents/audience.js';
 import { isUuid } from '../mdev/uuid.js';
 import { migrationFeatureWords, parseMigrationFeatures } from '../vfio/migration-features.js';
 import { usage } from './errors.js';
@@ -83,6 +85,7 @@ export function parseMdev(text: string): MdevRequest {
 
 export const parsePolicy = oneOf('--blocker', BLOCKER_POLICY_NAMES);
 export const parseKernel = oneOf('--kernel', KERNELS);
+export const parseUevents = oneOf('--uevents', UEVENT_AUDIENCES);
 export const parseOwner = (text: string): number => parseCount(text, '--for', 1, 2 ** 31 - 1);
 export const parseSlots = (text: string): number => parseCount(text, '--slots', 0, MAX_SLOTS);
 
@@ -96,6 +99,7 @@ export interface LabRequest {
   readonly kernel?: KernelVersion;
   readonly trace?: string;
   readonly xattrs?: boolean;
+  readonly uevents?: UeventAudience;
 }
 
 /** The command line that makes the same lab again: for the server that `run` starts. */
@@ -111,7 +115,7 @@ export function labArguments(request: LabRequest): string[] {
       '--mdev', `${type}${uuid === undefined ? '' : `,uuid=${uuid}`}${parent === undefined ? '' : `,parent=${parent}`}`,
     ]),
   ];
-  for (const key of ['config', 'blocker', 'kernel', 'trace'] as const) {
+  for (const key of ['config', 'blocker', 'kernel', 'trace', 'uevents'] as const) {
     const value = request[key];
     if (value !== undefined) args.push(`--${key}`, value);
   }

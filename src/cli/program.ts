@@ -4,11 +4,12 @@ import { DEFAULT_KERNEL } from '../abi/kernel-profile.js';
 import type { KernelVersion } from '../abi/kernel-profile.js';
 import { BLOCKER_POLICY_NAMES } from '../blocker/policy.js';
 import type { BlockerPolicyName } from '../blocker/policy.js';
+import type { UeventAudience } from '../uevents/audience.js';
 import { writeStderr, writeStdout } from '../trace/stdio.js';
 import { usage } from './errors.js';
 import { many, value } from './option-value.js';
 import type { DriverRequest, LabRequest, MdevRequest } from './options.js';
-import { KERNELS, parseDriver, parseKernel, parseMdev, parseOwner, parsePolicy, parseSlots } from './options.js';
+import { KERNELS, parseDriver, parseKernel, parseMdev, parseOwner, parsePolicy, parseSlots, parseUevents } from './options.js';
 import { DEFAULT_SLOTS } from './run/slot-numbers.js';
 import { declareVmm } from './vmm-command.js';
 
@@ -21,6 +22,7 @@ interface LabOptions {
   kernel?: KernelVersion;
   trace?: string;
   xattrs?: boolean;
+  uevents?: UeventAudience;
 }
 
 function labOptions(command: Command): Command {
@@ -37,7 +39,9 @@ function labOptions(command: Command): Command {
     .option('--kernel <version>', `behave as this kernel where kernels differ: ${KERNELS.join(', ')} (default: ${DEFAULT_KERNEL})`,
       value(parseKernel))
     .option('--trace <categories>', 'print trace events on stderr: all, or names with commas between (also MDEVSIM_TRACE)')
-    .option('--xattrs', 'files can have extended attributes, as in the kernel; makes each "echo >" one request longer');
+    .option('--xattrs', 'files can have extended attributes, as in the kernel; makes each "echo >" one request longer')
+    .option('--uevents <audience>', 'send uevents in this network namespace: "kernel", as the kernel does, to a udevd for one; "udev", '
+      + 'also as udevd passes them on, to libvirt for one, where no udevd runs', value(parseUevents));
 }
 
 function labRequest(options: LabOptions): LabRequest {
@@ -49,11 +53,11 @@ function labRequest(options: LabOptions): LabRequest {
   return { ...chosen(options), config };
 }
 
-const chosen = ({ mdev, blocker, kernel, trace, xattrs }: LabOptions): LabRequest => ({
+const chosen = ({ mdev, blocker, kernel, trace, xattrs, uevents }: LabOptions): LabRequest => ({
   driver: [], mdev: mdev ?? [],
   ...(blocker === undefined ? {} : { blocker }), ...(kernel === undefined ? {} : { kernel }),
   ...(trace === undefined ? {} : { trace }),
-  ...(xattrs === undefined ? {} : { xattrs }),
+  ...(xattrs === undefined ? {} : { xattrs }), ...(uevents === undefined ? {} : { uevents }),
 });
 
 export function createProgram(version: string): Command {
@@ -93,7 +97,7 @@ export function createProgram(version: string): Command {
     .passThroughOptions()
     .addHelpText('after', "\nExample:\n  mdevsim run --mdev mtty-1,uuid=$(uuidgen) -- bash")
     .action(async (argv: string[], options: LabOptions & { lab?: string; slots?: number }, command: Command) => {
-      const ofNewLabs = ['config', 'driver', 'mdev', 'blocker', 'kernel', 'trace', 'xattrs'] as const;
+      const ofNewLabs = ['config', 'driver', 'mdev', 'blocker', 'kernel', 'trace', 'xattrs', 'uevents'] as const;
       const given = ofNewLabs.find((name) => command.getOptionValueSource(name) === 'cli');
       if (options.lab !== undefined && given !== undefined) {
         throw usage(`--${given} is for a new lab; it cannot be combined with --lab`);

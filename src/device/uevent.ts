@@ -19,11 +19,16 @@ export interface Uevent {
   readonly seqnum: number;
 }
 
-/** The bytes of the netlink message: header and variables, each ended by a NUL. */
-export function ueventMessage({ action, devpath, subsystem, env, seqnum }: Uevent): string {
-  const variables = [`ACTION=${action}`, `DEVPATH=${devpath}`, `SUBSYSTEM=${subsystem}`, ...env, `SEQNUM=${seqnum}`];
-  return [`${action}@${devpath}`, ...variables, ''].join('\0');
-}
+/** The event's variables as the kernel sends them, but SEQNUM, which comes last. */
+export const ueventEnvironment = ({ action, devpath, subsystem, env }: Uevent): string[] =>
+  [`ACTION=${action}`, `DEVPATH=${devpath}`, `SUBSYSTEM=${subsystem}`, ...env];
+
+/** Strings as netlink messages have them: each ended by a NUL. */
+export const nulTerminated = (strings: readonly string[]): string => strings.map((text) => `${text}\0`).join('');
+
+/** The bytes of the netlink message: header and variables. */
+export const ueventMessage = (event: Uevent): string =>
+  nulTerminated([`${event.action}@${event.devpath}`, ...ueventEnvironment(event), `SEQNUM=${event.seqnum}`]);
 
 /** An object that sends uevents. */
 export interface UeventSource {

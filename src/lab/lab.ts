@@ -20,6 +20,8 @@ import { accident } from '../drivers/simple/guard.js';
 import type { MdevCore } from '../mdev/core.js';
 import type { MdevDevice } from '../mdev/device.js';
 import { removeEmptyDirectory } from '../sys/directory.js';
+import type { UeventAudience } from '../uevents/audience.js';
+import { UeventSocket } from '../uevents/uevent-socket.js';
 import { readAttribute, writeAttribute } from './attributes.js';
 import { buildMachine, loadDrivers } from './build.js';
 import type { LabConfiguration } from './build.js';
@@ -36,6 +38,8 @@ import type { DeviceRequest, DeviceSetup, Report, SetupProblem } from './setup.j
 export interface LabOptions extends LabConfiguration, MountOptions {
   /** Devices to create before the lab is mounted. */
   readonly devices?: readonly DeviceSetup[];
+  /** Send uevents in this thread's network namespace, and to whom. Default: the lab's own listeners only. */
+  readonly uevents?: UeventAudience;
   /** Makes one error of all that the machine refused; default: the first one's. A lab file has it (config/load.ts). */
   readonly explain?: (problems: readonly SetupProblem[]) => Error;
 }
@@ -66,7 +70,7 @@ export class Lab {
 
   /**
    * Builds the machine and mounts it on an empty directory. Throws MountError (no /dev/fuse, no privilege, no empty directory),
-   * Errno or RangeError (unknown driver or type, a UUID that exists, none available).
+   * Errno or RangeError (unknown driver or type, a UUID that exists, none available, uevents that may not be sent).
    */
   static async mount(dir: string, options: LabOptions = {}): Promise<Lab> {
     const problems: SetupProblem[] = [];
@@ -78,10 +82,15 @@ export class Lab {
     const [first] = problems;
     if (first !== undefined) throw options.explain?.(problems) ?? first.error;
     showSettings(core, settingsOf(options, options.xattrs));
-    const events = new LabEvents();
-    const lab = new Lab(core, events, await mountTree(core.machine.tree, dir, options));
-    lab.#watch();
-    return lab;
+    const sender = options.uevents === undefined ? undefined : new UeventSocket(options.uevents);
+    try {
+      const lab = new Lab(core, new LabEvents(), await mountTree(core.machine.tree, dir, options));
+      lab.#watch(sender);
+      return lab;
+    } catch (error) {
+      sender?.close();
+      throw error;
+    }
   }
 
   /** The same on a directory of its own below $TMPDIR, which goes when the lab ends. */
@@ -181,9 +190,14 @@ export class Lab {
     return this.unmount();
   }
 
-  #watch(): void {
-    void this.#mount.ended.then((reason) => this.#events.end(`the lab has ended: ${reason}`));
+  #watch(sender: UeventSocket | undefined): void {
     const { machine } = this.#core;
+    const unsubscribe = sender === undefined ? undefined : machine.uevents.subscribe((event) => sender.send(event));
+    void this.#mount.ended.then((reason) => {
+      unsubscribe?.();
+      sender?.close();
+      this.#events.end(`the lab has ended: ${reason}`);
+    });
     const events = this.#events;
     for (const mdev of this.#core.devices.values()) watchDevice(mdev, events);
     this.#core.subscribe(({ kind, device }) => {

@@ -1,0 +1,61 @@
+/** Uevents on netlink, in a network namespace of their own: what programs hear that listen to the kernel, or to udevd. */
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { join } from 'node:path';
+import { describe, it } from 'node:test';
+import { MDEVSIM, shell } from '../cli/mdevsim.js';
+
+const UUID = '83b8f4f2-509f-382f-3c1e-e6bfe0fa1001';
+const has = (program: string): boolean => spawnSync('sh', ['-c', `command -v ${program}`]).status === 0;
+const skip = process.getuid?.() !== 0 ? 'needs root' : has('python3') && has('unshare') ? false : 'needs python3 and unshare';
+
+const MDEV = '/devices/virtual/mtty/mtty/UUID';
+const CDEV = `${MDEV}/vfio-dev/vfio0 vfio-dev`;
+/** Action, path, subsystem, and what else there is. */
+const EVENTS = (dev: string): string[] => [
+  `add ${MDEV} mdev`, `add /devices/virtual/vfio/0 vfio ${dev}vfio/0`, `add ${CDEV} ${dev}vfio/devices/vfio0`, `bind ${MDEV} mdev mtty`,
+  `change ${MDEV} mdev 01234567-89ab-cdef-0123-456789abcdef b mtty`,
+  `remove ${CDEV} ${dev}vfio/devices/vfio0`, `remove /devices/virtual/vfio/0 vfio ${dev}vfio/0`, `unbind ${MDEV} mdev`, `remove ${MDEV} mdev`,
+];
+
+/** In a network namespace of its own, where nobody else sends. */
+function heard(options: readonly string[], command: readonly string[]): string[] {
+  const { stdout, stderr, status } = shell('"$@"', ['unshare', '-n', 'sh'], [...MDEVSIM, 'run', ...options, '--', ...command]);
+  assert.deepEqual({ stderr, status }, { stderr: '', status: 0 });
+  return stdout.trim().split('\n').filter((line) => line !== '');
+}
+const CLIENT = ['python3', join(import.meta.dirname, 'client-uevents.py'), UUID];
+const from = (who: string, events: readonly string[]): string[] => events.map((event) => `${who} ${event}`);
+
+describe('uevents', { skip }, () => {
+  it('are not sent unless asked for', () => {
+    assert.deepEqual(heard([], CLIENT), []);
+  });
+
+  it('come from the kernel, in its order and with its numbers', () => {
+    assert.deepEqual(heard(['--uevents', 'kernel'], CLIENT), from('kernel', EVENTS('')));
+  });
+
+  it('come as from udevd too', () => {
+    assert.deepEqual(heard(['--uevents', 'udev'], CLIENT), [...from('kernel', EVENTS('')), ...from('udev', EVENTS('/dev/'))]);
+  });
+
+  it('pass the filters of udev\'s own library', { skip: has('udevadm') ? false : 'needs udevadm' }, () => {
+    const script = `
+      mount -t tmpfs tmpfs /run && mkdir /run/udev && touch /run/udev/control
+      udevadm monitor --udev --subsystem-match=mdev > /run/said & monitor=$!
+      while ! grep -q ^UDEV /run/said; do sleep 0.02; done
+      echo ${UUID} > /sys/class/mdev_bus/mtty/mdev_supported_types/mtty-1/create
+      while ! grep -q bind /run/said; do sleep 0.02; done
+      kill $monitor; sed -n 's/^UDEV *[[][0-9.]*] //p' /run/said`;
+    const lines = heard(['--uevents', 'udev'], ['sh', '-c', script]).map((line) => line.replace(UUID, 'UUID').replace(/ +/g, ' '));
+    assert.deepEqual(lines, [`add ${MDEV} (mdev)`, `bind ${MDEV} (mdev)`]);
+  });
+
+  it('need the right to send them', () => {
+    const { stderr, status } = shell('"$@"', ['setpriv', '--bounding-set', '-all', '--inh-caps', '-all', 'sh'],
+      [...MDEVSIM, 'mount', '/nowhere', '--uevents', 'kernel']);
+    assert.equal(status, 1);
+    assert.match(stderr, /^mdevsim: the lab could not be made: sending uevents takes CAP_SYS_ADMIN in [^\n]*\n$/);
+  });
+});
