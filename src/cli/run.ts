@@ -18,6 +18,7 @@ import { enterMountNamespace, needFuse } from './run/privilege.js';
 import { startServer } from './run/server.js';
 import { DEFAULT_SLOTS } from './run/slot-numbers.js';
 import { openSlots } from './run/slots.js';
+import { showUdevd, UDEV_ENVIRONMENT } from './run/udev.js';
 
 export interface RunRequest extends LabRequest {
   readonly lab?: string;
@@ -41,11 +42,12 @@ export async function run(argv: readonly string[], request: RunRequest): Promise
   });
   attempt('/sys could not be laid out', () => applyOverlay(join(lab, 'sys'), '/sys', SYS_RULES));
   attempt('/dev could not be laid out', () => applyOverlay(join(lab, 'dev'), '/dev', DEV_RULES));
+  attempt('/run/udev could not be laid out', () => showUdevd(lab));
   // The working directory may be below what has been covered just now.
   attempt('the working directory is gone', () => process.chdir(process.cwd()));
   passOn(fds, stdio);
   resetSignals();
-  const env: NodeJS.ProcessEnv = { ...process.env, [LAB_VARIABLE]: lab };
+  const env: NodeJS.ProcessEnv = { ...UDEV_ENVIRONMENT, ...process.env, [LAB_VARIABLE]: lab };
   delete env['MDEVSIM_USER_NAMESPACE'];
   become(file, argv, env);
 }

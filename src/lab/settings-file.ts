@@ -13,14 +13,14 @@ import { bindGroup } from '../sysfs/group.js';
 import { DEFAULT_BLOCKER_POLICY } from '../blocker/policy.js';
 import { migrationFeatureWords, parseMigrationFeatures } from '../vfio/migration-features.js';
 import type { LabConfiguration } from './build.js';
+import type { UeventAudience } from '../uevents/audience.js';
 import { isDriverPath } from './user-driver.js';
-
-export const SETTINGS_FILE = 'sys/kernel/debug/mdevsim/lab';
 
 export interface LabSettings {
   readonly kernel: string;
   readonly policy: string;
   readonly xattrs?: true;
+  readonly uevents?: UeventAudience;
   readonly slots?: number;
   readonly drivers: readonly {
     readonly name: string;
@@ -34,13 +34,14 @@ export interface LabSettings {
 const words = (features: string): readonly string[] => migrationFeatureWords(parseMigrationFeatures(features));
 
 /** `configuration` must have passed buildMachine(). */
-export function settingsOf(configuration: LabConfiguration, xattrs = false): LabSettings {
+export function settingsOf(configuration: LabConfiguration, xattrs = false, uevents?: UeventAudience): LabSettings {
   const { kernel = DEFAULT_KERNEL, blocker = DEFAULT_BLOCKER_POLICY, slots, migrationFlags } = configuration;
   const { drivers = [{ name: 'mtty' }] } = configuration;
   const byDefault = migrationFlags === undefined ? undefined : migrationFeatureWords(migrationFlags);
   return {
     kernel, policy: blocker,
     ...(xattrs ? { xattrs } : {}),
+    ...(uevents === undefined ? {} : { uevents }),
     ...(slots === undefined ? {} : { slots }),
     drivers: drivers.map(({ name, parents = 1, features, types = {}, options = {} }) => {
       const able = features === undefined ? byDefault : words(features);

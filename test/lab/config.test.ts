@@ -40,14 +40,14 @@ async function refused(text: string): Promise<string[]> {
 
 const WRONG: readonly (readonly [what: string, text: string, problem: string])[] = [
   ['an unknown key', 'kernel: "6.12"\npolcy: x',
-    '2:1 polcy: no such key; expected one of kernel, policy, slots, xattrs, drivers, devices'],
+    '2:1 polcy: no such key; expected one of kernel, policy, slots, xattrs, uevents, drivers, devices'],
   ['a wrong kernel', 'kernel: 5.4', '1:9 kernel: expected one of 6.12, 7.2, not 5.4'],
   ['a wrong policy', 'policy: maybe', '1:9 policy: expected one of'],
   ['a wrong type of value', 'slots: many', '1:8 slots: expected a whole number from 0 to 65536, not "many"'],
   ['a number that is too large', 'slots: 65537', '1:8 slots: expected a whole number from 0 to 65536, not 65537'],
   ['nothing behind a key', 'devices:\nxattrs: true', '1:9 devices: expected a list of devices, not nothing'],
   ['text instead of a mapping', 'just text',
-    '1:1 : expected a mapping with some of kernel, policy, slots, xattrs, drivers, devices, not "just text"'],
+    '1:1 : expected a mapping with some of kernel, policy, slots, xattrs, uevents, drivers, devices, not "just text"'],
   ['a list instead of a mapping', '- 1', '1:1 : expected a mapping with some of kernel, policy'],
   ['a list instead of a device', 'devices:\n  - [mtty-1]', '2:5 devices[0]: expected a mapping with some of type, uuid'],
   ['a list instead of attributes', 'devices:\n  - type: mtty-1\n    attributes: [x]',

@@ -42,14 +42,19 @@ describe('uevents', { skip }, () => {
 
   it('pass the filters of udev\'s own library', { skip: has('udevadm') ? false : 'needs udevadm' }, () => {
     const script = `
-      mount -t tmpfs tmpfs /run && mkdir /run/udev && touch /run/udev/control
-      udevadm monitor --udev --subsystem-match=mdev > /run/said & monitor=$!
-      while ! grep -q ^UDEV /run/said; do sleep 0.02; done
+      ls /run/udev; said=$(mktemp); trap 'rm $said' EXIT
+      udevadm monitor --udev --subsystem-match=mdev > $said & monitor=$!
+      while ! grep -q ^UDEV $said; do sleep 0.02; done
       echo ${UUID} > /sys/class/mdev_bus/mtty/mdev_supported_types/mtty-1/create
-      while ! grep -q bind /run/said; do sleep 0.02; done
-      kill $monitor; sed -n 's/^UDEV *[[][0-9.]*] //p' /run/said`;
+      while ! grep -q bind $said; do sleep 0.02; done
+      kill $monitor; sed -n 's/^UDEV *[[][0-9.]*] //p' $said`;
     const lines = heard(['--uevents', 'udev'], ['sh', '-c', script]).map((line) => line.replace(UUID, 'UUID').replace(/ +/g, ' '));
-    assert.deepEqual(lines, [`add ${MDEV} (mdev)`, `bind ${MDEV} (mdev)`]);
+    assert.deepEqual(lines, ['control', `add ${MDEV} (mdev)`, `bind ${MDEV} (mdev)`]);
+  });
+
+  it('udev\'s own programs see the devices, and their properties', { skip: has('udevadm') ? false : 'needs udevadm' }, () => {
+    const lines = heard(['--mdev', `mtty-1,uuid=${UUID}`], ['udevadm', 'info', '-q', 'property', '-p', `/sys/bus/mdev/devices/${UUID}`]);
+    assert.deepEqual(lines.slice(0, 3).map((line) => line.replace(UUID, 'UUID')), [`DEVPATH=${MDEV}`, 'DRIVER=mtty', 'SUBSYSTEM=mdev']);
   });
 
   it('need the right to send them', () => {

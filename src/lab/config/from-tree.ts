@@ -10,7 +10,7 @@ import { closeSync, openSync, readdirSync, readlinkSync, readSync, statSync } fr
 import { basename, dirname, join } from 'node:path';
 import { DEFAULT_PROTOCOL } from '../../drivers/gvt/protocols.js';
 import { ALL_BITS, parseHexMask, parseMaskChange } from '../../drivers/vfio-ap/ap-mask.js';
-import { SETTINGS_FILE } from '../settings-file.js';
+import { SETTINGS_FILE } from '../settings-path.js';
 import type { LabSettings } from '../settings-file.js';
 import { ALL_MIGRATION_FEATURES, migrationFeatureWords } from '../../vfio/migration-features.js';
 

@@ -14,6 +14,7 @@ import { PROTOCOL_NAMES } from '../../drivers/gvt/protocols.js';
 import { DRIVER_NAMES } from '../../drivers/index.js';
 import { GENERATED_STATE_MAX } from '../../vfio/generated-state.js';
 import { ALL_MIGRATION_FEATURES, migrationFeatureWords } from '../../vfio/migration-features.js';
+import { UEVENT_AUDIENCES } from '../../uevents/audience.js';
 
 export const MAX_PARENTS = 1024;
 export const MAX_SLOTS = 65536;
@@ -131,6 +132,8 @@ export const LAB_FILE = v.pipe(mapping({
   policy: v.optional(policy),
   slots: v.optional(about('For mdevsim run: as its option --slots.', whole(0, MAX_SLOTS))),
   xattrs: v.optional(about('Whether files can have extended attributes; default false.', v.boolean('true or false'))),
+  uevents: v.optional(about('To whom uevents are sent on netlink, as --uevents says it; default: to nobody.',
+    v.picklist(UEVENT_AUDIENCES, `one of ${list(UEVENT_AUDIENCES)}`))),
   drivers: v.optional(about('Drivers to load; default: mtty with one parent.', v.array(driver, 'a list of drivers'))),
   devices: v.optional(about('Devices that exist from the start.', v.array(device, 'a list of devices'))),
 }), v.title('mdevsim lab file'));

@@ -7,6 +7,7 @@ import type { DeviceSetup, SetupPath } from '../setup.js';
 import type { ConfigPath } from './problem.js';
 import type { LabFileContent, LabFileDevice, LabFileDriver, LabFileFaults } from './schema.js';
 import { SIZE } from './schema.js';
+import type { UeventAudience } from '../../uevents/audience.js';
 
 const UNITS: Readonly<Record<string, number>> = { K: 2 ** 10, M: 2 ** 20, G: 2 ** 30 };
 const LAST_DIGITS = 12;
@@ -77,6 +78,7 @@ export interface LabFileSettings {
   readonly kernel?: KernelVersion;
   readonly blocker?: NonNullable<LabFileContent['policy']>;
   readonly xattrs?: boolean;
+  readonly uevents?: UeventAudience;
   /** For `mdevsim run`. */
   readonly slots?: number;
   readonly drivers?: readonly DriverRequest[];
@@ -91,13 +93,14 @@ export interface ConvertedLabFile {
 
 /** `directory`: where the file is. */
 export function toSettings(content: LabFileContent, directory: string): ConvertedLabFile {
-  const { kernel, policy, slots, xattrs, drivers, devices = [] } = content;
+  const { kernel, policy, slots, xattrs, uevents, drivers, devices = [] } = content;
   const expanded = devices.flatMap((device, index) => setups(device).map((setup) => ({ setup, index })));
   const settings: LabFileSettings = {
     devices: expanded.map(({ setup }) => setup),
     ...(kernel === undefined ? {} : { kernel: String(kernel) as KernelVersion }),
     ...(policy === undefined ? {} : { blocker: policy }),
     ...(xattrs === undefined ? {} : { xattrs }),
+    ...(uevents === undefined ? {} : { uevents }),
     ...(slots === undefined ? {} : { slots }),
     ...(drivers === undefined ? {} : { drivers: drivers.map((driver) => driverRequest(driver, directory)) }),
   };
