@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { FD_IOCTLS } from '../src/abi/fd-ioctls.js';
 import type { DescriptorMode } from '../src/abi/fd-ioctls.js';
 import { Errno, isErrno } from '../src/abi/errno.js';
-import type { FileRequest, OpenFile } from '../src/kernfs/file.js';
+import type { Awaitable, FileRequest, OpenFile } from '../src/kernfs/file.js';
 import { Fd } from '../src/sys/fd.js';
 import { openFdAsync } from '../src/sys/io.js';
 import { credentialsOf, readFdInfoAsync, takeProcessFd } from '../src/sys/process.js';
@@ -43,18 +43,8 @@ class SupervisedCaller extends ClientCaller {
   }
 }
 
-/** One ioctl of a supervised client that may give it a file: a slot is open for it here. */
-class Call implements FileRequest {
-  readonly caller: SupervisedCaller;
-  readonly signal: AbortSignal;
-  readonly flags: number;
-
-  constructor(caller: SupervisedCaller, signal: AbortSignal, flags: number) {
-    this.caller = caller;
-    this.signal = signal;
-    this.flags = flags;
-  }
-}
+/** How often to look whether the caller of an ioctl that takes its time has been killed, ms. Nobody tells. */
+const LOOK = 100;
 
 export class Supervisor {
   readonly #session: Session;
@@ -139,10 +129,25 @@ export class Supervisor {
         this.#session.slots.bind(opened, caller.pid, given, file);
         return given;
       };
-      const request = new Call(new SupervisedCaller(this.#session, tid, give), this.#stop.signal, handle.flags);
-      return await runIoctl(request, handle, command, argument);
+      return await this.#whileWaiting(listener, id, (signal) => {
+        const request: FileRequest = { caller: new SupervisedCaller(this.#session, tid, give), signal, flags: handle.flags };
+        return runIoctl(request, handle, command, argument);
+      });
     } finally {
       release();
+    }
+  }
+
+  /** The signal is aborted when the caller is killed, and when the session is over. */
+  async #whileWaiting<T>(listener: Listener, id: bigint, run: (signal: AbortSignal) => Awaitable<T>): Promise<T> {
+    const killed = new AbortController();
+    const look = setInterval(() => {
+      if (!listener.waits(id)) killed.abort();
+    }, LOOK);
+    try {
+      return await run(AbortSignal.any([killed.signal, this.#stop.signal]));
+    } finally {
+      clearInterval(look);
     }
   }
 

@@ -24,6 +24,7 @@ export const seccomp_notif_addfd = struct('seccomp_notif_addfd', { id: u64, flag
 const SECCOMP_IOC_MAGIC = 0x21;
 export const SECCOMP_IOCTL_NOTIF_RECV = ioc(IOC_READ | IOC_WRITE, SECCOMP_IOC_MAGIC, 0, seccomp_notif.size);
 export const SECCOMP_IOCTL_NOTIF_SEND = ioc(IOC_READ | IOC_WRITE, SECCOMP_IOC_MAGIC, 1, seccomp_notif_resp.size);
+export const SECCOMP_IOCTL_NOTIF_ID_VALID = ioc(IOC_WRITE, SECCOMP_IOC_MAGIC, 2, u64.size);
 export const SECCOMP_IOCTL_NOTIF_ADDFD = ioc(IOC_WRITE, SECCOMP_IOC_MAGIC, 3, seccomp_notif_addfd.size);
 
 export const sock_filter = struct('sock_filter', { code: u16, jt: u8, jf: u8, k: u32 });

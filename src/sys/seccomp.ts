@@ -6,7 +6,7 @@ import { readlinkSync } from 'node:fs';
 import { ERRNO, Errno } from '../abi/errno.js';
 import {
   AUDIT_ARCH_AARCH64, AUDIT_ARCH_X86_64, BPF_ABS, BPF_JEQ, BPF_JMP, BPF_K, BPF_LD, BPF_RET, BPF_W, SECCOMP_FILTER_FLAG_NEW_LISTENER,
-  SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV, SECCOMP_IOCTL_NOTIF_ADDFD, SECCOMP_IOCTL_NOTIF_RECV, SECCOMP_IOCTL_NOTIF_SEND, SECCOMP_RET_ALLOW,
+  SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV, SECCOMP_IOCTL_NOTIF_ADDFD, SECCOMP_IOCTL_NOTIF_ID_VALID, SECCOMP_IOCTL_NOTIF_RECV, SECCOMP_IOCTL_NOTIF_SEND, SECCOMP_RET_ALLOW,
   SECCOMP_RET_USER_NOTIF, SECCOMP_SET_MODE_FILTER, SECCOMP_USER_NOTIF_FLAG_CONTINUE, seccomp_data, seccomp_notif, seccomp_notif_addfd,
   seccomp_notif_resp, sock_filter, sock_fprog,
 } from '../abi/seccomp.js';
@@ -94,6 +94,16 @@ export class Listener {
       return { id, tid: pid, fd: Number(BigInt.asIntN(32, fd)), command: Number(BigInt.asUintN(32, command)), argument };
     }
     return undefined;
+  }
+
+  /** Whether the call waits still. */
+  waits(id: bigint): boolean {
+    try {
+      ioctlFd(this.fd, SECCOMP_IOCTL_NOTIF_ID_VALID, new Uint8Array(BigUint64Array.of(id).buffer));
+      return true;
+    } catch {
+      return false;
+    }
   }
 
   /** Opens our `fd` in the caller, close-on-exec, at its lowest free number, which is returned. Throws EMFILE, ENOENT. */

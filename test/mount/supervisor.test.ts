@@ -33,15 +33,13 @@ class Given implements OpenFile {
   }
 }
 
-/** Gives a file for VFIO_GROUP_GET_DEVICE_FD and for states from 3 to 7, when `slow` after `go`. */
+/** Gives a file for VFIO_GROUP_GET_DEVICE_FD and for states from 3 to 7, when `slow` only when the caller has gone. */
 class Lab {
   readonly tree = new Tree();
   given = 0;
   readonly released: number[] = [];
   asked = 0;
   slow = false;
-  go: () => void = () => undefined;
-  readonly #gone = new Promise<void>((resolve) => { this.go = resolve; });
 
   constructor() {
     this.tree.addFile(this.tree.root, 'device', 0o666, () => ({
@@ -51,7 +49,7 @@ class Lab {
     }));
   }
 
-  async #ioctl({ caller }: FileRequest, command: number, argument: bigint): Promise<number> {
+  async #ioctl({ caller, signal }: FileRequest, command: number, argument: bigint): Promise<number> {
     this.asked++;
     const give = (): number => {
       const file = new Given(this);
@@ -65,7 +63,8 @@ class Lab {
     if (command === VFIO_GROUP_GET_DEVICE_FD) return give();
     if (command !== VFIO_DEVICE_FEATURE) throw new Errno('ENOTTY');
     const [, flags = 0, state = 0] = new Uint32Array(caller.read(argument, 12).slice().buffer);
-    if (this.slow) await this.#gone;
+    if (this.slow) await new Promise((resolve) => signal.addEventListener('abort', resolve));
+    if (signal.aborted) throw new Errno('EINTR');
     if ((flags & VFIO_DEVICE_FEATURE_SET) === 0 || state < 3 || state > 7) throw new Errno('EINVAL');
     const fd = Buffer.alloc(4);
     fd.writeInt32LE(give());
@@ -207,7 +206,6 @@ suite('supervised clients', { skip }, () => {
       await until('asked', () => lab.asked === 1);
       client.process.kill('SIGKILL');
       assert.equal((await client.done).signal, 'SIGKILL');
-      lab.go();
       await nothingLeft(mount, lab);
     });
   });
@@ -220,7 +218,6 @@ suite('supervised clients', { skip }, () => {
       await until('asked', () => lab.asked === 1);
       await mount.unmount();
       assert.match((await client.done).stdout, /^asking\n(ENOSYS|ENOTCONN|ENODEV)\n$/);
-      lab.go();
     });
   });
 
