@@ -40,8 +40,8 @@ function labOptions(command: Command): Command {
       value(parseKernel))
     .option('--trace <categories>', 'print trace events on stderr: all, or names with commas between (also MDEVSIM_TRACE)')
     .option('--xattrs', 'files can have extended attributes, as in the kernel; makes each "echo >" one request longer')
-    .option('--uevents <audience>', 'send uevents in this network namespace: "kernel", as the kernel does, to a udevd for one; "udev", '
-      + 'also as udevd passes them on, to libvirt for one, where no udevd runs', value(parseUevents));
+    .option('--uevents <audience>', 'send uevents: "kernel", as the kernel does, to a udevd for one; "udev", also as udevd passes them on, to '
+      + 'libvirt for one, where no udevd runs; run does it in a network namespace of its own, mount in this one', value(parseUevents));
 }
 
 function labRequest(options: LabOptions): LabRequest {

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { resetSignals } from '../sys/become.js';
 import { removeEmptyDirectory } from '../sys/directory.js';
+import { enterOwnNetwork } from '../sys/network.js';
 import { attempt } from './errors.js';
 import { labFile } from './lab-file.js';
 import { LAB_VARIABLE, labElsewhere, needLab } from './labs.js';
@@ -32,9 +33,12 @@ export async function run(argv: readonly string[], request: RunRequest): Promise
   const stdio = stdioFlags();
   const file = findCommand(argv[0] ?? '');
   const mounted = request.lab === undefined ? undefined : needLab(request.lab);
-  const slots = request.slots ?? (await labFile(request.config))?.slots;
+  const settings = await labFile(request.config);
+  const slots = request.slots ?? settings?.slots;
   if (mounted === undefined) needFuse();
   enterMountNamespace(fds, stdio);
+  // A udevd that hears of the lab must not be the machine's, which would act on it.
+  if ((request.uevents ?? settings?.uevents) !== undefined) attempt('a network namespace could not be made', enterOwnNetwork);
   const elsewhere = mounted === undefined ? undefined : labElsewhere(mounted);
   const lab = elsewhere === undefined ? mounted ?? await newLab(request) : bringLab(elsewhere);
   attempt('descriptors could not be prepared', () => {

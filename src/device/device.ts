@@ -79,14 +79,20 @@ export abstract class Device implements UeventSource {
     return this.ino + DeviceIno.Layout + DEVICE.span;
   }
 
+  /** The name of its struct device_type, where it has one. */
+  get typeName(): string | undefined {
+    return undefined;
+  }
+
   /** dev_uevent() */
   ueventVariables(): readonly string[] {
-    const { devt, driverName } = this;
+    const { devt, driverName, typeName } = this;
     const variables: string[] = [];
     if (devt !== undefined) {
       variables.push(`MAJOR=${devt.major}`, `MINOR=${devt.minor}`, `DEVNAME=${devt.node}`);
       if (devt.mode !== undefined) variables.push(`DEVMODE=0${devt.mode.toString(8)}`);
     }
+    if (typeName !== undefined) variables.push(`DEVTYPE=${typeName}`);
     if (driverName !== undefined) variables.push(`DRIVER=${driverName}`);
     return variables;
   }

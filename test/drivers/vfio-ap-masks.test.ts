@@ -73,7 +73,7 @@ test('what is taken out of both masks goes to vfio_ap, and back; uevents tell', 
   assert.equal(root.find('sys/bus/ap/drivers/vfio_ap/05.0004')?.kind, 'symlink');
   assert.equal(root.find('sys/bus/ap/drivers/cex4queue/05.0004'), undefined);
   assert.equal(await rig.read('devices/ap/card05/05.0004/status'), 'unassigned\n');
-  assert.ok(events.includes('bind /devices/ap/card05/05.0004 DRIVER=vfio_ap DEV_TYPE=000E MODALIAS=ap:t0E MODE=cca'));
+  assert.ok(events.includes('bind /devices/ap/card05/05.0004 DEVTYPE=ap_queue DRIVER=vfio_ap DEV_TYPE=000E MODALIAS=ap:t0E MODE=cca'));
   assert.equal(events.at(-1), `change /devices/ap APMASK=0xfb${'f'.repeat(62)}`);
   assert.equal(await rig.write('bus/ap/apmask', '+5\n'), '0');
   assert.equal(root.find('sys/devices/ap/card05/05.0004/status'), undefined);

@@ -12,11 +12,18 @@ const DIRECTORY = '/run/udev';
 /** Its presence says that a udevd runs; without one, monitors do not listen (device-monitor.c: monitor_set_nl_address()). */
 const CONTROL = join(DIRECTORY, 'control');
 
-/** In this thread's own mount namespace. Nothing where a udevd runs already, or the lab does not say what one would. */
+/**
+ * In this thread's own mount namespace. Nothing where a udevd runs already, the lab does not say what one would, or there is no such
+ * directory and an ordinary user can't make one.
+ */
 export function showUdevd(lab: string): void {
   const settings = JSON.parse(readFileSync(join(lab, SETTINGS_FILE), 'utf8')) as Partial<LabSettings>;
   if (settings.uevents !== 'udev' || existsSync(CONTROL)) return;
-  mkdirSync(DIRECTORY, { recursive: true });
+  try {
+    mkdirSync(DIRECTORY, { recursive: true });
+  } catch {
+    return;
+  }
   mount('tmpfs', DIRECTORY, 'tmpfs', 0, 'mode=755,size=1m');
   writeFileSync(CONTROL, '');
 }

@@ -59,6 +59,9 @@ export class ApCard extends ApDevice {
     this.queues = new Members<Device>('dir', (queue) => queue.ino, (_ino, _name, queue) => queue.makeDirectory());
   }
 
+  override get typeName(): string {
+    return 'ap_card';
+  }
   get name(): string {
     return `card${hex(this.adapter.id, 2)}`;
   }
@@ -99,6 +102,9 @@ export class ApQueue extends ApDevice {
     this.#driverOf = driverOf;
   }
 
+  override get typeName(): string {
+    return 'ap_queue';
+  }
   get name(): string {
     return apqnName(this.state.apqn);
   }
