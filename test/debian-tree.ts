@@ -12,8 +12,8 @@ export interface DebianTree {
    */
   launcher(name: string, program: string, args?: readonly string[], env?: Readonly<Record<string, string>>): string;
   /**
-   * The same for a program that looks for files of its own: it runs in the tree, with this machine's /sys, /dev, /proc, /tmp and
-   * `folders`, which must exist in both.
+   * The same for a program that looks for files of its own: it runs in the tree, where that is a mount point, with this machine's /sys,
+   * /dev, /proc, /tmp and `folders`, which must exist in both, and in the same working directory.
    */
   chrootLauncher(name: string, program: string, folders?: readonly string[]): string;
 }
@@ -42,7 +42,8 @@ export function debianTree(name: string, release: string, packages: readonly str
     },
     chrootLauncher(file, program, folders = []) {
       const binds = ['/sys', '/dev', '/proc', '/tmp', ...folders].map((folder) => `mount --rbind ${folder} "$0${folder}"`);
-      return script(file, ['unshare', '-m', 'sh', '-ec', `${binds.join('; ')}; exec chroot "$0" ${program} "$@"`, directory]);
+      const steps = ['mount --bind "$0" "$0"', ...binds, `exec chroot "$0" env -C "$PWD" ${program} "$@"`];
+      return script(file, ['unshare', '-m', 'sh', '-ec', steps.join('; '), directory]);
     },
   };
 }

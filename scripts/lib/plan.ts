@@ -13,7 +13,7 @@ const DEFAULT_LIMIT = 120;
 
 /** First match wins. */
 const LIMITS: readonly (readonly [RegExp, number])[] = [
-  [/^test\/(containers|mdevctl-next|qemu-next|qemu-v1)\//, 600],
+  [/^test\/(containers|libvirt|mdevctl-next|qemu-next|qemu-v1)\//, 600],
   [/^test\/qemu-limits\//, 900],
   [/^test\/docs\//, 600],
   [/^test\/e2e\//, 240],
@@ -25,11 +25,12 @@ const LIMITS: readonly (readonly [RegExp, number])[] = [
 
 const PARALLEL = /^test\/(abi|trace|kernfs|sysfs|device|mdev|iommufd|vfio|blocker|fault|drivers|golden)\//;
 /** Uses a mount, child processes or stock programs, whose timing is the machine's. */
-const RETRY = /^test\/(bench|cli|client|conformance|containers|docs|e2e|fuzz|lab|mdevctl-next|mount|qemu-next|qemu-v1|scenarios)\/|(mounted|mdevctl)[^/]*$/;
+const RETRY = /^test\/(bench|cli|client|conformance|containers|docs|e2e|fuzz|lab|libvirt|mdevctl-next|mount|qemu-next|qemu-v1|scenarios|uevents)\/|(mounted|mdevctl)[^/]*$/;
 
 /** Directories that run only when asked for by an option. */
 export const OPT_IN: Readonly<Record<string, string>> = {
   'test/containers/': '--containers',
+  'test/libvirt/': '--libvirt',
   'test/mdevctl-next/': '--mdevctl-next',
   'test/qemu-limits/': '--qemu-limits',
   'test/qemu-next/': '--qemu-next',

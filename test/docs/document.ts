@@ -44,7 +44,7 @@ function stepsOf(text: string): Step[] {
 export function readDocument(path: string): Document {
   const blocks = blocksOf(readFileSync(path, 'utf8'));
   const files = blocks.filter(({ language }) => language !== 'console').flatMap(({ text }) => {
-    const name = /^(?:#|\/\/) ([\w-]+\.\w+)\n/.exec(text)?.[1];
+    const name = /^(?:#|\/\/|<!--) ([\w-]+\.\w+)(?: -->)?\n/.exec(text)?.[1];
     return name === undefined ? [] : [[name, text] as const];
   });
   const consoles = blocks.filter(({ language }) => language === 'console')

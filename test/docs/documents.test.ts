@@ -9,7 +9,7 @@ const ROOT = new URL('../../', import.meta.url);
 /** What a block can be in that is no command. */
 const NO_COMMANDS: ReadonlySet<string> = new Set(['c', 'js', 'python', 'text', 'ts', 'yaml']);
 /** Pages with commands for other machines, or run by opt-in tests. */
-const ELSEWHERE: readonly string[] = ['docs/containers.md', 'docs/gvt-v1.md'];
+const ELSEWHERE: readonly string[] = ['docs/containers.md', 'docs/gvt-v1.md', 'docs/libvirt.md'];
 
 const documents = ['README.md', ...readdirSync(new URL('docs', ROOT)).filter((name) => name.endsWith('.md')).map((name) => `docs/${name}`)]
   .filter((path) => !ELSEWHERE.includes(path));

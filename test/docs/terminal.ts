@@ -31,7 +31,7 @@ export class Terminal {
   constructor({ steps }: ConsoleBlock, cwd: string, env: NodeJS.ProcessEnv, shown: (text: string) => string) {
     this.#steps = steps;
     this.#shown = shown;
-    this.#shell = spawn('bash', ['--norc', '-c', 'exec bash --norc 2>&1'], { cwd, env, detached: true });
+    this.#shell = spawn('/bin/bash', ['--norc', '-c', 'exec -a bash /bin/bash --norc 2>&1'], { cwd, env, detached: true });
     this.#shell.stdout?.setEncoding('utf8').on('data', (text: string) => { this.#said += text; });
     this.#shell.stdin?.on('error', () => undefined);
     this.#closed = new Promise((resolve) => this.#shell.once('close', () => {
