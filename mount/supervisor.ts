@@ -111,10 +111,13 @@ export class Supervisor {
 
   /** The ioctl's result; undefined leaves it to the kernel. Throws what the ioctl does. */
   async #perform(listener: Listener, { id, tid, fd, command, argument }: Notification): Promise<number | undefined> {
+    // Who is not visible from here gets the same answer by FUSE, if the file is one of ours.
+    if (tid === 0 || this.#session.ended) return undefined;
     const caller = new ClientCaller(this.#session, tid, 0, 0);
     const mode = descriptorMode(caller, command, argument);
     const handle = mode === undefined ? undefined : await this.#handle(caller, fd);
-    if (mode === undefined || handle === undefined) return undefined;
+    // Another thread of the client may have closed it meanwhile.
+    if (mode === undefined || handle === undefined || handle.closed) return undefined;
     const release = this.#session.hold(handle);
     try {
       const slot = this.#session.slots.make(mode.stream);
