@@ -34,7 +34,7 @@ export class TraceReader {
     const pid = Number(field('pid'));
     const [kind = '', device] = field('file').split(' ');
     const file = kind + (device === undefined ? '' : this.#number(pid, device));
-    const call = match[1] === 'vfio.ioctl' ? `${file} ${field('command')} -> ${field('result')}`
+    const call = match[1] === 'vfio.ioctl' ? `${file} ${field('command')} -> ${resultOf(field('command'), field('result'))}`
       : match[1] === 'slot.unbind' ? `${file} close`
         : `${file} ${field('operation')} ${position(kind, Number(field('offset')))} ${field('size')} -> ${field('result')}`;
     const list = this.#calls.get(pid) ?? [];
@@ -50,6 +50,10 @@ export class TraceReader {
     return at === 0 ? '' : `(${at + 1})`;
   }
 }
+
+/** Which number of a descriptor is free depends on what else a program has open. */
+const resultOf = (command: string, result: string): string =>
+  (command === 'VFIO_GROUP_GET_DEVICE_FD' && /^\d+$/.test(result) ? 'a descriptor' : result);
 
 /** Region and offset of a device; the position in a stream. */
 function position(file: string, offset: number): string {
