@@ -5,6 +5,8 @@
 import type { QmpEvent } from '../../../src/client/qmp/client.js';
 import type { Kind } from './machine.js';
 
+const CLOSE = ' close';
+
 /** Calls by process, in the order in which the lab answered them. */
 export class TraceReader {
   readonly #calls = new Map<number, string[]>();
@@ -20,8 +22,11 @@ export class TraceReader {
     for (const line of lines) this.#line(line);
   }
 
+  /** What the end of a process closes is in no order: the kernel goes by numbers, and which was free depends on what else was open. */
   of(pid: number): readonly string[] {
-    return this.#calls.get(pid) ?? [];
+    const calls = this.#calls.get(pid) ?? [];
+    const end = calls.findLastIndex((call) => !call.endsWith(CLOSE)) + 1;
+    return [...calls.slice(0, end), ...calls.slice(end).sort()];
   }
 
   #line(line: string): void {
@@ -35,7 +40,7 @@ export class TraceReader {
     const [kind = '', device] = field('file').split(' ');
     const file = kind + (device === undefined ? '' : this.#number(pid, device));
     const call = match[1] === 'vfio.ioctl' ? `${file} ${field('command')} -> ${resultOf(field('command'), field('result'))}`
-      : match[1] === 'slot.unbind' ? `${file} close`
+      : match[1] === 'slot.unbind' ? file + CLOSE
         : `${file} ${field('operation')} ${position(kind, Number(field('offset')))} ${field('size')} -> ${field('result')}`;
     const list = this.#calls.get(pid) ?? [];
     list.push(call);
