@@ -11,6 +11,7 @@ export class Holder {
   readonly file: OpenFile;
   #running = 0;
   #closed = false;
+  #released = false;
 
   constructor(file: OpenFile) {
     this.file = file;
@@ -37,7 +38,9 @@ export class Holder {
   }
 
   #releaseUnused(): void {
-    if (this.#closed && this.#running === 0) releaseFile(this.file);
+    if (!this.#closed || this.#running > 0 || this.#released) return;
+    this.#released = true;
+    releaseFile(this.file);
   }
 }
 

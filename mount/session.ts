@@ -198,7 +198,9 @@ export class Session implements Clients {
     const ino = this.clientFds.inodeOf(info);
     if (ino === undefined) return undefined;
     const handles = this.handles.filesOf(ino);
-    return handles.length > 1 ? this.clientFds.identify(pid, fd) : handles[0];
+    const handle = handles.length > 1 ? await this.clientFds.identify(pid, fd) : handles[0];
+    // It may have been closed while we looked.
+    return handle?.closed === true ? undefined : handle;
   }
 
   /** Keeps what an operation on the handle needs until the returned function is called. */

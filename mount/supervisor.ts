@@ -14,7 +14,7 @@ import { credentialsOf, readFdInfoAsync, takeProcessFd } from '../src/sys/proces
 import { isListener, Listener } from '../src/sys/seccomp.js';
 import type { Notification } from '../src/sys/seccomp.js';
 import { watchReadable } from '../src/sys/watch.js';
-import { logError, trace } from '../src/trace/trace.js';
+import { logError, trace, warn } from '../src/trace/trace.js';
 import { ClientCaller } from './caller.js';
 import type { Handle } from './handles.js';
 import { runIoctl } from './ops-file.js';
@@ -29,13 +29,33 @@ const NOTHING = new Uint8Array(0);
 
 type Give = (file: OpenFile) => number;
 
+/**
+ * Unlike a caller by FUSE, this one may be killed before it is answered, and its number then be another thread's, or a program's
+ * that has just been executed: its memory is touched only while the ioctl waits.
+ */
 class SupervisedCaller extends ClientCaller {
+  readonly #waits: () => boolean;
   readonly #give: Give;
 
-  constructor(session: Session, tid: number, give: Give) {
+  constructor(session: Session, tid: number, waits: () => boolean, give: Give) {
     const { uid, gid } = credentialsOf(tid) ?? { uid: 0, gid: 0 };
     super(session, tid, uid, gid);
+    this.#waits = waits;
     this.#give = give;
+  }
+
+  override read(address: bigint, length: number): Uint8Array {
+    this.#needWaiting();
+    return super.read(address, length);
+  }
+
+  override write(address: bigint, data: Uint8Array): void {
+    this.#needWaiting();
+    super.write(address, data);
+  }
+
+  #needWaiting(): void {
+    if (!this.#waits()) throw new Errno('ESRCH', `thread ${this.tid} was killed`);
   }
 
   override giveFd(file: OpenFile): number {
@@ -52,6 +72,8 @@ export class Supervisor {
   readonly #stop = new AbortController();
   /** What each listener's end takes. */
   readonly #listeners = new Map<Listener, () => void>();
+  /** Of whom there is one already: nobody can have two. */
+  readonly #pids = new Set<number>();
 
   /** `dir` is where this process sees the mount. */
   constructor(session: Session, dir: string) {
@@ -72,6 +94,7 @@ export class Supervisor {
   }
 
   #adopt(pid: number, fd: number): void {
+    if (this.#pids.has(pid)) throw new Errno('EBUSY', `process ${pid} has given its listener`);
     const copy = takeProcessFd(pid, fd);
     if (!isListener(copy.fd)) {
       void copy.closeAsync();
@@ -79,8 +102,10 @@ export class Supervisor {
     }
     const listener = new Listener(copy);
     const watch = watchReadable(copy.fd, () => this.#readable(listener));
+    this.#pids.add(pid);
     this.#listeners.set(listener, () => {
       this.#listeners.delete(listener);
+      this.#pids.delete(pid);
       watch.close();
       listener.close();
     });
@@ -112,7 +137,7 @@ export class Supervisor {
   /** The ioctl's result; undefined leaves it to the kernel. Throws what the ioctl does. */
   async #perform(listener: Listener, { id, tid, fd, command, argument }: Notification): Promise<number | undefined> {
     // Who is not visible from here gets the same answer by FUSE, if the file is one of ours.
-    if (tid === 0 || this.#session.ended) return undefined;
+    if (tid === 0 || this.#session.ended || !listener.waits(id)) return undefined;
     const caller = new ClientCaller(this.#session, tid, 0, 0);
     const mode = descriptorMode(caller, command, argument);
     const handle = mode === undefined ? undefined : await this.#handle(caller, fd);
@@ -133,7 +158,7 @@ export class Supervisor {
         return given;
       };
       return await this.#whileWaiting(listener, id, (signal) => {
-        const request: FileRequest = { caller: new SupervisedCaller(this.#session, tid, give), signal, flags: handle.flags };
+        const request: FileRequest = { caller: new SupervisedCaller(this.#session, tid, () => listener.waits(id), give), signal, flags: handle.flags };
         return runIoctl(request, handle, command, argument);
       });
     } finally {
@@ -154,10 +179,16 @@ export class Supervisor {
     }
   }
 
+  /** Undefined too where it may not be looked at. */
   async #handle(caller: ClientCaller, fd: number): Promise<Handle | undefined> {
-    const { pid } = caller;
-    const info = await readFdInfoAsync(pid, fd);
-    return info === undefined ? undefined : this.#session.handleOf(pid, fd, info);
+    try {
+      const { pid } = caller;
+      const info = await readFdInfoAsync(pid, fd);
+      return info === undefined ? undefined : await this.#session.handleOf(pid, fd, info);
+    } catch (error) {
+      if (isErrno(error)) return undefined;
+      throw error;
+    }
   }
 
   /** Closing it needs no worker thread: such a slot asks for no FLUSH, and nobody waits for RELEASE. */
@@ -165,7 +196,7 @@ export class Supervisor {
     try {
       return new Fd(await openFdAsync(join(this.#dir, slot.name), flags));
     } catch (error) {
-      logError(`opening ${slot.name}`, error);
+      warn(`${this.#dir} is not the lab any more, so nothing can be opened there for a client: ${String(error)}`);
       return undefined;
     }
   }

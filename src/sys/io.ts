@@ -135,6 +135,10 @@ export function pollFd(fd: number, events: number, timeout: number): number {
   pollfd.setInt32(0, fd, true);
   pollfd.setInt16(4, events, true);
   const result = cPoll(new Uint8Array(pollfd.buffer), 1, timeout);
-  if (result < 0) throw Errno.fromNumber(lastErrno(), 'poll');
+  if (result < 0) {
+    const errno = Errno.fromNumber(lastErrno(), 'poll');
+    if (errno.code === 'EINTR' && timeout === 0) return 0;
+    throw errno;
+  }
   return pollfd.getInt16(6, true);
 }

@@ -13,6 +13,8 @@ import { udevMessage } from './udev-message.js';
 
 /** Group 2 of device-monitor.c, as a bit. */
 const MONITOR_GROUP_UDEV = 2;
+/** A group that nobody can join, as a bit. */
+const NOBODY = 1 << 30;
 /** More than the kernel takes in one message (UEVENT_BUFFER_SIZE), bytes. */
 const TOO_LONG = 4096;
 
@@ -25,13 +27,15 @@ export class UeventSocket {
   constructor(audience: UeventAudience) {
     this.#audience = audience;
     try {
+      if (audience === 'udev') this.#socket.multicast(NOBODY, Uint8Array.of(0));
       // Whoever may is told EINVAL.
       this.#socket.request(NLMSG_MIN_TYPE, new Uint8Array(TOO_LONG));
     } catch (error) {
       if (isErrno(error, 'EINVAL')) return;
       this.#socket.close();
       if (!isErrno(error, 'EPERM')) throw error;
-      throw new Errno('EPERM', 'sending uevents takes CAP_SYS_ADMIN in the user namespace that owns the network namespace');
+      const needed = audience === 'udev' ? 'CAP_SYS_ADMIN and CAP_NET_ADMIN' : 'CAP_SYS_ADMIN';
+      throw new Errno('EPERM', `sending uevents takes ${needed} in the user namespace that owns the network namespace`);
     }
   }
 

@@ -1,7 +1,6 @@
 /** Clients that let the server open descriptors in them (mount/supervisor.ts), as any program below `mdevsim run` does. */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { openSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { suite, test } from 'node:test';
@@ -225,9 +224,7 @@ suite('supervised clients', { skip }, () => {
     await withLab(async (_lab, { dir, stats }) => {
       const { stderr } = await sh(`cat ${dir}/.slots/listener-0; cat ${dir}/.slots/listener-99; cat ${dir}/.slots/listener-`);
       assert.match(stderr, /Invalid argument\n[^\n]*Bad file descriptor\n[^\n]*No such file or directory\n$/);
-      const own = openSync('/dev/null', 'r');
       assert.match((await sh(`exec 9<${dir}/device; cat ${dir}/.slots/listener-9`)).stderr, /Invalid argument/);
-      assert.ok(own > 0);
       assert.equal(stats().listeners, 0);
     });
   });

@@ -13,13 +13,13 @@ const DIRECTORY = '/run/udev';
 const CONTROL = join(DIRECTORY, 'control');
 
 /**
- * In this thread's own mount namespace. Nothing where a udevd runs already, the lab does not say what one would, or there is no such
- * directory and an ordinary user can't make one.
+ * In this thread's own mount namespace. Nothing where a udevd runs already, the lab does not say what one would, or an ordinary user
+ * may not read that (debugfs is root's), or not make the directory.
  */
 export function showUdevd(lab: string): void {
-  const settings = JSON.parse(readFileSync(join(lab, SETTINGS_FILE), 'utf8')) as Partial<LabSettings>;
-  if (settings.uevents !== 'udev' || existsSync(CONTROL)) return;
   try {
+    const settings = JSON.parse(readFileSync(join(lab, SETTINGS_FILE), 'utf8')) as Partial<LabSettings>;
+    if (settings.uevents !== 'udev' || existsSync(CONTROL)) return;
     mkdirSync(DIRECTORY, { recursive: true });
   } catch {
     return;
