@@ -5,7 +5,7 @@ import { chmodSync, chownSync, existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
-import { MDEVSIM, shell } from './mdevsim.js';
+import { MDEVSIM, Server, shell } from './mdevsim.js';
 import { AS_NOBODY, asNobody, NOBODY, whyNotNobody } from './nobody.js';
 
 const UUID = '83b8f4f2-509f-382f-3c1e-e6bfe0fa1001';
@@ -23,6 +23,12 @@ describe('mdevsim run as nobody', { skip: whyNotNobody('namespaces') }, () => {
     assert.equal(stderr, '');
     assert.deepEqual(stdout.trim().split('\n').map((line) => line.trim()), ['0', '0 65534 1', UUID, '1']);
     assert.equal(status, 5);
+  });
+
+  it('runs in a lab of root', async () => {
+    await using server = await Server.start(['--mdev', `mtty-1,uuid=${UUID}`]);
+    const { stdout, stderr } = run(`cat /sys/bus/mdev/devices/${UUID}/migration_block`, '--lab', server.dir);
+    assert.deepEqual({ stdout, stderr }, { stdout: '0\n', stderr: '' });
   });
 
   it('ends its server and leaves no directory', async () => {
