@@ -54,12 +54,12 @@ class SupervisedCaller extends ClientCaller {
     super.write(address, data);
   }
 
-  #needWaiting(): void {
-    if (!this.#waits()) throw new Errno('ESRCH', `thread ${this.tid} was killed`);
-  }
-
   override giveFd(file: OpenFile): number {
     return this.#give(file);
+  }
+
+  #needWaiting(): void {
+    if (!this.#waits()) throw new Errno('ESRCH', `thread ${this.tid} was killed`);
   }
 }
 
@@ -69,7 +69,8 @@ const LOOK = 100;
 export class Supervisor {
   readonly #session: Session;
   readonly #dir: string;
-  readonly #stop = new AbortController();
+  /** Of the ioctls that run. */
+  readonly #running = new Set<AbortController>();
   /** What each listener's end takes. */
   readonly #listeners = new Map<Listener, () => void>();
   /** Of whom there is one already: nobody can have two. */
@@ -89,7 +90,7 @@ export class Supervisor {
 
   /** The session is over. */
   close(): void {
-    this.#stop.abort();
+    for (const call of this.#running) call.abort();
     for (const end of this.#listeners.values()) end();
   }
 
@@ -141,8 +142,7 @@ export class Supervisor {
     const caller = new ClientCaller(this.#session, tid, 0, 0);
     const mode = descriptorMode(caller, command, argument);
     const handle = mode === undefined ? undefined : await this.#handle(caller, fd);
-    // Another thread of the client may have closed it meanwhile.
-    if (mode === undefined || handle === undefined || handle.closed) return undefined;
+    if (mode === undefined || handle === undefined) return undefined;
     const release = this.#session.hold(handle);
     try {
       const slot = this.#session.slots.make(mode.stream);
@@ -158,7 +158,8 @@ export class Supervisor {
         return given;
       };
       return await this.#whileWaiting(listener, id, (signal) => {
-        const request: FileRequest = { caller: new SupervisedCaller(this.#session, tid, () => listener.waits(id), give), signal, flags: handle.flags };
+        const supervised = new SupervisedCaller(this.#session, tid, () => listener.waits(id), give);
+        const request: FileRequest = { caller: supervised, signal, flags: handle.flags };
         return runIoctl(request, handle, command, argument);
       });
     } finally {
@@ -168,13 +169,15 @@ export class Supervisor {
 
   /** The signal is aborted when the caller is killed, and when the session is over. */
   async #whileWaiting<T>(listener: Listener, id: bigint, run: (signal: AbortSignal) => Awaitable<T>): Promise<T> {
-    const killed = new AbortController();
+    const call = new AbortController();
     const look = setInterval(() => {
-      if (!listener.waits(id)) killed.abort();
+      if (!listener.waits(id)) call.abort();
     }, LOOK);
+    this.#running.add(call);
     try {
-      return await run(AbortSignal.any([killed.signal, this.#stop.signal]));
+      return await run(call.signal);
     } finally {
+      this.#running.delete(call);
       clearInterval(look);
     }
   }

@@ -15,7 +15,8 @@ async function runInLab(lab: string, slots: number | undefined): Promise<never> 
   const { run } = await import('./run.js');
   const own = process.argv.slice(2);
   const args = own.filter((arg, at) => !['--lab', '--slots'].includes(own[at - 1] ?? '') && !/^--(lab|slots)(=|$)/.test(arg));
-  return run([process.execPath, ...process.execArgv, process.argv[1] ?? '', ...args], { lab, ...(slots === undefined ? {} : { slots }), driver: [], mdev: [] });
+  const request = { lab, driver: [], mdev: [], ...(slots === undefined ? {} : { slots }) };
+  return run([process.execPath, ...process.execArgv, process.argv[1] ?? '', ...args], request);
 }
 
 function logger(verbose: boolean): VmmOptions['log'] {

@@ -26,9 +26,8 @@ export const ueventEnvironment = ({ action, devpath, subsystem, env }: Uevent): 
 /** Strings as netlink messages have them: each ended by a NUL. */
 export const nulTerminated = (strings: readonly string[]): string => strings.map((text) => `${text}\0`).join('');
 
-/** The bytes of the netlink message: header and variables. */
-export const ueventMessage = (event: Uevent): string =>
-  nulTerminated([`${event.action}@${event.devpath}`, ...ueventEnvironment(event), `SEQNUM=${event.seqnum}`]);
+/** The bytes of the netlink message: header and variables, without SEQNUM, with which the kernel ends it. */
+export const ueventBody = (event: Uevent): string => nulTerminated([`${event.action}@${event.devpath}`, ...ueventEnvironment(event)]);
 
 /** An object that sends uevents. */
 export interface UeventSource {

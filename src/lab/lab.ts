@@ -81,7 +81,7 @@ export class Lab {
     if (problems.length === 0) await setUpDevices(core, options.devices ?? [], report);
     const [first] = problems;
     if (first !== undefined) throw options.explain?.(problems) ?? first.error;
-    showSettings(core, settingsOf(options, options.xattrs, options.uevents));
+    showSettings(core, settingsOf(options));
     const sender = options.uevents === undefined ? undefined : new UeventSocket(options.uevents);
     try {
       const lab = new Lab(core, new LabEvents(), await mountTree(core.machine.tree, dir, options));

@@ -33,9 +33,14 @@ export interface LabSettings {
 
 const words = (features: string): readonly string[] => migrationFeatureWords(parseMigrationFeatures(features));
 
+interface SettingsSource extends LabConfiguration {
+  readonly xattrs?: boolean;
+  readonly uevents?: UeventAudience;
+}
+
 /** `configuration` must have passed buildMachine(). */
-export function settingsOf(configuration: LabConfiguration, xattrs = false, uevents?: UeventAudience): LabSettings {
-  const { kernel = DEFAULT_KERNEL, blocker = DEFAULT_BLOCKER_POLICY, slots, migrationFlags } = configuration;
+export function settingsOf(configuration: SettingsSource): LabSettings {
+  const { kernel = DEFAULT_KERNEL, blocker = DEFAULT_BLOCKER_POLICY, slots, migrationFlags, xattrs = false, uevents } = configuration;
   const { drivers = [{ name: 'mtty' }] } = configuration;
   const byDefault = migrationFlags === undefined ? undefined : migrationFeatureWords(migrationFlags);
   return {

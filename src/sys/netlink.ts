@@ -1,14 +1,13 @@
 /** Netlink sockets. Source: man 7 netlink. */
 import { ERRNO, Errno } from '../abi/errno.js';
 import { AF_NETLINK, NLMSG_ERROR, NLM_F_ACK, NLM_F_REQUEST, SOCK_RAW, nlmsgerr, nlmsghdr, sockaddr_nl } from '../abi/netlink.js';
-import { Fd } from './fd.js';
+import type { Fd } from './fd.js';
 import { readFd } from './io.js';
-import { bind, check, lastErrno } from './libc.js';
+import { bind, lastErrno } from './libc.js';
+import { openSocket } from './socket.js';
 
-const cSocket = bind('socket', 'int', ['int', 'int', 'int']);
 const cSendto = bind('sendto', 'long', ['int', 'pointer', 'size', 'int', 'pointer', 'uint']);
 
-const SOCK_CLOEXEC = 0o2000000;
 const SOCK_NONBLOCK = 0o4000;
 /** Room for an answer without its request, bytes. */
 const ANSWER = 4096;
@@ -18,7 +17,7 @@ export class NetlinkSocket {
 
   /** In this thread's network namespace. Throws EPROTONOSUPPORT, EPERM. */
   constructor(protocol: number) {
-    this.#fd = new Fd(check(cSocket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, protocol), 'socket'));
+    this.#fd = openSocket(AF_NETLINK, SOCK_RAW | SOCK_NONBLOCK, protocol);
   }
 
   /** Asks the kernel for something, and throws the errno of its answer. */

@@ -1,16 +1,12 @@
 /** A network namespace of one's own. Sources: include/uapi/linux/if.h, man 7 netdevice. */
 import { isErrno } from '../abi/errno.js';
-import { Fd } from './fd.js';
 import { ioctlFd } from './io.js';
-import { bind, check } from './libc.js';
 import { unshare } from './mount.js';
-
-const cSocket = bind('socket', 'int', ['int', 'int', 'int']);
+import { openSocket } from './socket.js';
 
 export const CLONE_NEWNET = 0x40000000;
 const AF_INET = 2;
 const SOCK_DGRAM = 2;
-const SOCK_CLOEXEC = 0o2000000;
 const SIOCSIFFLAGS = 0x8914;
 const IFF_UP = 1;
 /** struct ifreq: sizeof, and where ifr_flags is, a short. */
@@ -23,7 +19,7 @@ const IFR_FLAGS = 16;
  */
 export function enterOwnNetwork(): void {
   unshare(CLONE_NEWNET);
-  using socket = new Fd(check(cSocket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), 'socket'));
+  using socket = openSocket(AF_INET, SOCK_DGRAM, 0);
   const request = Buffer.alloc(IFREQ);
   request.write('lo');
   request.writeInt16LE(IFF_UP, IFR_FLAGS);

@@ -8,6 +8,7 @@ import { encodeIovec } from './iovec.js';
 import { strerror } from './strerror.js';
 import { addressOf, bind, check, lastErrno } from './libc.js';
 
+const cSocket = bind('socket', 'int', ['int', 'int', 'int']);
 const cSocketpair = bind('socketpair', 'int', ['int', 'int', 'int', 'pointer']);
 const cShutdown = bind('shutdown', 'int', ['int', 'int']);
 const cSetsockopt = bind('setsockopt', 'int', ['int', 'int', 'int', 'pointer', 'uint']);
@@ -59,6 +60,10 @@ export function removeSocketFile(path: string): void {
     throw new Error(`Failed to unlink socket ${path}: ${strerror(-((error as NodeJS.ErrnoException).errno ?? 0))}`, { cause: error });
   }
 }
+
+/** socket(2), close-on-exec. Throws the errno. */
+export const openSocket = (family: number, type: number, protocol: number): Fd =>
+  new Fd(check(cSocket(family, type | SOCK_CLOEXEC, protocol), 'socket'));
 
 /** Two connected stream sockets, close-on-exec. */
 export function socketPair(): [Fd, Fd] {

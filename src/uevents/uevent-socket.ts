@@ -4,7 +4,7 @@
  */
 import { Errno, isErrno } from '../abi/errno.js';
 import { NETLINK_KOBJECT_UEVENT, NLMSG_MIN_TYPE } from '../abi/netlink.js';
-import { nulTerminated, ueventEnvironment } from '../device/uevent.js';
+import { ueventBody } from '../device/uevent.js';
 import type { Uevent } from '../device/uevent.js';
 import { NetlinkSocket } from '../sys/netlink.js';
 import { warn } from '../trace/trace.js';
@@ -42,8 +42,7 @@ export class UeventSocket {
   /** What goes wrong is logged once. */
   send(event: Uevent): void {
     try {
-      const message = nulTerminated([`${event.action}@${event.devpath}`, ...ueventEnvironment(event)]);
-      this.#socket.request(NLMSG_MIN_TYPE, Buffer.from(message));
+      this.#socket.request(NLMSG_MIN_TYPE, Buffer.from(ueventBody(event)));
       if (this.#audience === 'udev') this.#socket.multicast(MONITOR_GROUP_UDEV, udevMessage(event, process.hrtime.bigint() / 1000n));
     } catch (error) {
       if (!this.#failed) warn(`a uevent could not be sent: ${isErrno(error) ? error.code : String(error)}`);

@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { ueventMessage } from '../../src/device/uevent.js';
+import { ueventBody } from '../../src/device/uevent.js';
 import type { GoldenKernel, GoldenRecord } from '../golden/load.js';
 import { loadGolden, number, text } from '../golden/load.js';
 import { Bench, errnoOf, Handle, O_RDONLY, O_RDWR, O_WRONLY, PARENT, TYPES } from './bench.js';
@@ -248,7 +248,7 @@ describe('uevents', () => {
     loadGolden('mdev-errors', { kernel, sec, [field]: value }).filter(({ op }) => op === 'uevent').map(message)
       .filter((line) => !/i8042|serio/.test(line));
   const sent = (bench: Bench): string[] => {
-    const messages = bench.uevents.map((event) => ueventMessage(event).replace(/SEQNUM=\d+\0/, ''));
+    const messages = bench.uevents.map(ueventBody);
     bench.uevents.length = 0;
     return messages;
   };
